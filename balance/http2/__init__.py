@@ -1,1 +1,1 @@
-"""HTTP/2 (RFC 9113) and HPACK (RFC 7541) without sockets: what frames mean, what may be sent, and when a peer is refused."""
+"""HTTP/2 (RFC 9113) without sockets: what frames mean, what may be sent, and when a peer is refused."""

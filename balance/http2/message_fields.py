@@ -11,7 +11,7 @@ from typing import Final
 
 from balance.http1.fields import is_allowed_in_trailers
 from balance.http2.errors import PROTOCOL_ERROR, StreamFault
-from balance.http2.field_decoder import Field
+from balance.http2.hpack.field_decoder import Field
 
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE: Final = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from balance.http2.errors import ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, ConnectionFault, StreamFault
-from balance.http2.field_encoder import NO_TABLE
 from balance.http2.frames import FIRST_WINDOW, FRAME_BYTES, LARGEST_WINDOW, data_frame, headers
+from balance.http2.hpack.field_encoder import NO_TABLE
 from balance.http2.stream import Stream
 
 # Answers to PING and SETTINGS that wait for a peer that does not read: CVE-2019-9512, 9515. 1,000 PINGs' worth is 17 KB.

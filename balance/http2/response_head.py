@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from balance.http2.field_decoder import Field
+from balance.http2.hpack.field_decoder import Field
 from balance.http2.message_fields import NO_LENGTH, check_field, malformed, read_length
 
 _STATUS: Final = re.compile(rb"[1-9][0-9]{2}")

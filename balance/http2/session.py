@@ -15,7 +15,6 @@ from balance.http2.credit import STREAM_BYTES, Credit
 from balance.http2.errors import (
     CANCEL,
     ENHANCE_YOUR_CALM,
-    FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     NO_ERROR,
     PROTOCOL_ERROR,
@@ -24,17 +23,12 @@ from balance.http2.errors import (
     ConnectionFault,
     StreamFault,
 )
-from balance.http2.field_decoder import TABLE_BYTES, Field, FieldDecoder
+from balance.http2.frame_reader import FrameReader, unpadded
 from balance.http2.frames import (
     ACK,
-    CONTINUATION,
     DATA,
-    END_HEADERS,
     END_STREAM,
-    FRAME_BYTES,
     GOAWAY,
-    HAS_PRIORITY,
-    HEAD_BYTES,
     HEADERS,
     LAST_STREAM_ID,
     PADDED,
@@ -47,20 +41,17 @@ from balance.http2.frames import (
     WINDOW_UPDATE,
 )
 from balance.http2.handler import SessionHandler
+from balance.http2.hpack.field_decoder import TABLE_BYTES, Field, FieldDecoder
 from balance.http2.message_fields import NO_LENGTH, malformed, trailer_lines
 from balance.http2.offences import Offences
 from balance.http2.outflow import Outflow
+from balance.http2.peer_settings import PeerSettings
 from balance.http2.request_head import read_request
 from balance.http2.response_head import read_response
 from balance.http2.stream import Stream
+from balance.http2.stream_ids import StreamIds
 
-FRAMES_PER_TURN: Final = 256
-RESETS_PER_TURN: Final = 16
-CONTINUATIONS: Final = 8  # CVE-2024-27316: for one head
-BLOCK_BYTES: Final = 65_536  # of one head, encoded
-OURS_LATELY_S: Final = 1.0  # frames for a stream that we have reset may still be on their way so long
 FREE_CANCEL_S: Final = 1.0  # a reset of a stream that has lived longer is no offence
-MOST_REMEMBERED: Final = 256  # streams that we have reset
 INTERIM: Final = 100  # interim responses before one
 _GOODBYE: Final = b"balance!"  # in the PING whose answer says that the peer has seen our first GOAWAY
 
@@ -79,31 +70,20 @@ class Session:
     """One connection. `handler` is told; `out.parts` is to be written."""
 
     __slots__ = (
-        "_backlog",
-        "_block",
-        "_block_ends",
-        "_block_frames",
-        "_block_id",
         "_decoder",
-        "_forgotten",
-        "_has_peer_settings",
-        "_has_preface",
+        "_ids",
         "_is_closed",
-        "_is_goodbye_sent",
         "_is_leaving",
-        "_lately",
-        "_next_id",
         "_peer_leaves",
+        "_peer_settings",
+        "_reader",
         "_warned",
         "credit",
         "handler",
         "is_server",
-        "last_id",
         "limits",
         "offences",
         "out",
-        "peer_allows_protocol",
-        "peer_streams",
         "streams",
     )  # fmt: skip
 
@@ -115,23 +95,12 @@ class Session:
         self.credit = Credit()
         self.offences = Offences(now)
         self.streams: dict[int, Stream] = {}
-        self.last_id = 0  # the highest stream that the peer has opened
-        self.peer_streams = 100  # that we may open; what is sure before the peer's settings are there
-        self.peer_allows_protocol = False
         self._decoder = FieldDecoder(limits.fields, limits.head_bytes)
-        self._backlog = b""
-        self._block: list[bytes] | None = None  # of a head that is not whole
-        self._block_id = 0
-        self._block_ends = False
-        self._block_frames = 0
-        self._has_preface = not is_server
-        self._has_peer_settings = False
-        self._lately: dict[int, float] = {}  # streams that we have reset, and when; the oldest first
-        self._forgotten = 0  # of those that were no longer remembered the highest
-        self._next_id = 1  # as a client
+        self._reader = FrameReader(is_server=is_server)
+        self._peer_settings = PeerSettings(is_server=is_server)
+        self._ids = StreamIds(is_server=is_server)
         self._peer_leaves = False
         self._is_leaving = False
-        self._is_goodbye_sent = False
         self._is_closed = False
         self._warned = False
         self.out.parts.append(self._opening())
@@ -149,19 +118,36 @@ class Session:
     @property
     def has_backlog(self) -> bool:
         """Whether something whole may wait for the next turn: nothing more should be read meanwhile."""
-        return len(self._backlog) >= HEAD_BYTES + FRAME_BYTES
+        return self._reader.has_backlog
+
+    @property
+    def last_id(self) -> int:
+        """The highest stream that the peer has opened."""
+        return self._ids.last
+
+    @property
+    def peer_streams(self) -> int:
+        """Streams that the peer allows us at once; 100 before its settings have come."""
+        return self._peer_settings.streams
+
+    @property
+    def peer_allows_protocol(self) -> bool:
+        """Whether the peer takes extended CONNECT (RFC 8441)."""
+        return self._peer_settings.allows_protocol
 
     def feed(self, data: bytes, now: float) -> bool:
         """What was read. True: there is more work in what has come; feed(b"") in the next turn."""
         if self._is_closed:
             return False
-        self._backlog = self._backlog + data if self._backlog else data
+        reader = self._reader
+        reader.add(data)
         try:
-            more = self._read(now)
+            while reader.next():
+                self._frame(reader.kind, reader.flags, reader.stream_id, reader.payload, now)
         except ConnectionFault as fault:
             self._fail(fault)
             return False
-        return self.out.flush() or more
+        return self.out.flush() or reader.has_more
 
     def flush(self) -> bool:
         """Send what waits, in the next turn or when the transport has room; whether there is still more."""
@@ -171,13 +157,13 @@ class Session:
 
     def open(self, block: bytes, now: float, *, ends: bool, is_head_request: bool = False) -> Stream | None:
         """Send a request, as a client. None when the peer takes no more now."""
-        if self.is_leaving or self._is_closed or len(self.streams) >= self.peer_streams or self._next_id > LAST_STREAM_ID:
+        if self.is_leaving or self._is_closed or len(self.streams) >= self.peer_streams or self._ids.next > LAST_STREAM_ID:
             return None
-        stream = Stream(self._next_id, self.out.first_window, STREAM_BYTES, now)
+        stream = Stream(self._ids.next, self.out.first_window, STREAM_BYTES, now)
         if is_head_request:
             stream.length = 0
             stream.has_fixed_length = True
-        self._next_id += 2
+        self._ids.next += 2
         self.streams[stream.id] = stream
         self.out.head(stream, block, ends=ends)
         return stream
@@ -206,7 +192,7 @@ class Session:
         """End a stream early; the handler is not told."""
         if not stream.is_reset and not (stream.local_ended and stream.remote_ended):
             self.out.parts.append(frames.rst_stream(stream.id, code))
-            self._remember(stream.id, now)
+            self._ids.remember(stream.id, now)
         stream.is_reset = True
         self.out.drop(stream)
 
@@ -228,9 +214,9 @@ class Session:
     def leave_now(self) -> None:
         """The second one: its answer has come, or does not."""
         self._is_leaving = True
-        if not self._is_goodbye_sent and not self._is_closed:
-            self._is_goodbye_sent = True
-            self.out.parts.append(frames.goaway(self.last_id, NO_ERROR))
+        if not self._ids.is_final and not self._is_closed:
+            self._ids.is_final = True
+            self.out.parts.append(frames.goaway(self._ids.last, NO_ERROR))
 
     # --- what the peer says ----------------------------------------------------------------------
 
@@ -253,52 +239,12 @@ class Session:
             ours.append((frames.ENABLE_CONNECT_PROTOCOL, 1))
         return frames.settings(ours) + Credit.opening()
 
-    def _read(self, now: float) -> bool:
-        data = self._backlog
-        position = 0
-        end = len(data)
-        if not self._has_preface:
-            if data[: len(PREFACE)] != PREFACE[:end]:
-                raise ConnectionFault(PROTOCOL_ERROR, "this is not HTTP/2")
-            if end < len(PREFACE):
-                return False
-            self._has_preface = True
-            position = len(PREFACE)
-        count = resets = 0
-        more = False
-        while end - position >= HEAD_BYTES:
-            size = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
-            if size > FRAME_BYTES:
-                raise ConnectionFault(FRAME_SIZE_ERROR, f"a frame of {size} bytes")
-            start = position + HEAD_BYTES
-            if end - start < size:
-                break
-            if count >= FRAMES_PER_TURN or resets >= RESETS_PER_TURN:
-                more = True
-                break
-            kind = data[position + 3]
-            count += 1
-            resets += kind == RST_STREAM
-            stream_id = int.from_bytes(data[position + 5 : start], "big") & LAST_STREAM_ID
-            position = start + size
-            self._frame(kind, data[position - size - 5], stream_id, data[start:position], now)
-            if self._is_closed:
-                return False
-        self._backlog = data[position:] if position else data
-        return more
-
     def _frame(self, kind: int, flags: int, stream_id: int, payload: bytes, now: float) -> None:
-        if not self._has_peer_settings and (kind != SETTINGS or flags & ACK):
-            raise ConnectionFault(PROTOCOL_ERROR, "the first frame is not SETTINGS")
-        if self._block is not None and (kind != CONTINUATION or stream_id != self._block_id):
-            raise ConnectionFault(PROTOCOL_ERROR, "a head is broken off by another frame")
         try:
             if kind == DATA:
                 self._on_data(flags, stream_id, payload, now)
             elif kind == HEADERS:
-                self._on_headers(flags, stream_id, payload, now)
-            elif kind == CONTINUATION:
-                self._on_continuation(flags, stream_id, payload, now)
+                self._on_block(stream_id, payload, bool(flags & END_STREAM), now)
             elif kind == WINDOW_UPDATE:
                 self._on_window_update(stream_id, payload, now)
             elif kind == RST_STREAM:
@@ -331,7 +277,7 @@ class Session:
         self._write(self.credit.came(stream, size))
         content = payload
         if flags & PADDED:
-            content = _unpadded(payload, 0)
+            content = unpadded(payload, 0)
             self._write(self.credit.taken(stream, size - len(content)))
         if not stream.has_head:
             self._write(self.credit.taken(stream, len(content)))
@@ -350,46 +296,15 @@ class Session:
             self._offence("small DATA that waits", now, 0.1)
         self.handler.on_content(stream, content, ends=ends)
 
-    def _on_headers(self, flags: int, stream_id: int, payload: bytes, now: float) -> None:
-        if not stream_id:
-            raise ConnectionFault(PROTOCOL_ERROR, "HEADERS of no stream")
-        block = payload
-        if flags & PADDED:
-            block = _unpadded(payload, 5 if flags & HAS_PRIORITY else 0)
-        if flags & HAS_PRIORITY:
-            if len(block) < 5:
-                raise ConnectionFault(FRAME_SIZE_ERROR, "HEADERS that are too short")
-            block = block[5:]
-        if flags & END_HEADERS:
-            self._on_block(stream_id, block, bool(flags & END_STREAM), now)
-            return
-        self._block = [block]
-        self._block_id = stream_id
-        self._block_ends = bool(flags & END_STREAM)
-        self._block_frames = 0
-
-    def _on_continuation(self, flags: int, stream_id: int, payload: bytes, now: float) -> None:
-        if self._block is None:
-            raise ConnectionFault(PROTOCOL_ERROR, "CONTINUATION of nothing")
-        self._block_frames += 1
-        self._block.append(payload)
-        is_last = bool(flags & END_HEADERS)
-        if self._block_frames > CONTINUATIONS or (not payload and not is_last) or sum(map(len, self._block)) > BLOCK_BYTES:
-            raise ConnectionFault(ENHANCE_YOUR_CALM, "a head in too many frames")
-        if is_last:
-            block = b"".join(self._block)
-            self._block = None
-            self._on_block(stream_id, block, self._block_ends, now)
-
     def _on_block(self, stream_id: int, block: bytes, ends: bool, now: float) -> None:
         """A whole block of fields. It is always decoded: the table is shared with those that follow."""
         stream = self.streams.get(stream_id)
-        if stream is None and self.is_server and stream_id > self.last_id:
+        if stream is None and self.is_server and stream_id > self._ids.last:
             if not stream_id & 1:
                 raise ConnectionFault(PROTOCOL_ERROR, "a client opens a stream of an even number")
             fields = self._decoder.decode(block)
-            if not self._is_goodbye_sent:  # else it is above the number that our last GOAWAY has named
-                self.last_id = stream_id
+            if not self._ids.is_final:  # else it is above the number that our last GOAWAY has named
+                self._ids.last = stream_id
                 self._on_new(stream_id, fields, ends, now)
             return
         fields = self._decoder.decode(block)
@@ -414,7 +329,7 @@ class Session:
     def _on_new(self, stream_id: int, fields: list[Field], ends: bool, now: float) -> None:
         """A request."""
         if len(self.streams) >= self.limits.streams:
-            self._remember(stream_id, now)
+            self._ids.remember(stream_id, now)
             self._write(frames.rst_stream(stream_id, REFUSED_STREAM))
             self._offence("streams above the limit", now)
             return
@@ -460,7 +375,7 @@ class Session:
         else:
             stream = self.streams.get(stream_id)
             if stream is None:
-                self._judge_idle(stream_id, "WINDOW_UPDATE")
+                self._ids.judge_idle(stream_id, "WINDOW_UPDATE")
             elif not stream.is_reset:
                 if not more:
                     raise StreamFault(PROTOCOL_ERROR, "a WINDOW_UPDATE by 0")
@@ -473,7 +388,7 @@ class Session:
             raise ConnectionFault(FRAME_SIZE_ERROR, "an RST_STREAM of another size than 4")
         stream = self.streams.get(stream_id)
         if stream is None:
-            self._judge_idle(stream_id, "RST_STREAM")
+            self._ids.judge_idle(stream_id, "RST_STREAM")
             self._offence("resets", now)
             return
         if self.is_server and now - stream.began_at < FREE_CANCEL_S:
@@ -491,37 +406,12 @@ class Session:
             if payload:
                 raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS are acknowledged with something in it")
             return
-        if len(payload) % 6:
-            raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS of a size that they can't have")
-        for start in range(0, len(payload), 6):
-            identifier = payload[start] << 8 | payload[start + 1]
-            self._set(identifier, int.from_bytes(payload[start + 2 : start + 6], "big"))
-        if self._has_peer_settings:
+        are_more = self._peer_settings.have_come
+        self._peer_settings.read(payload, self.out, self.streams)
+        if are_more:
             self._offence("SETTINGS", now, 1.0 + len(payload) / 192)
-        self._has_peer_settings = True
         self.out.control(frames.SETTINGS_ACK)
         self.handler.on_settings()
-
-    def _set(self, identifier: int, value: int) -> None:
-        if identifier == frames.INITIAL_WINDOW_SIZE:
-            if value > frames.LARGEST_WINDOW:
-                raise ConnectionFault(FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE is too large")
-            self.out.change_first_window(value, self.streams)
-        elif identifier == frames.MAX_FRAME_SIZE:
-            if not FRAME_BYTES <= value <= frames.LARGEST_FRAME_SIZE:
-                raise ConnectionFault(PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE is out of its range")
-        elif identifier == frames.MAX_CONCURRENT_STREAMS:
-            self.peer_streams = value
-        elif identifier == frames.HEADER_TABLE_SIZE:
-            if value < TABLE_BYTES:
-                self.out.owes_no_table = True
-        elif identifier == frames.ENABLE_PUSH:
-            if value > 1 or (value and not self.is_server):
-                raise ConnectionFault(PROTOCOL_ERROR, "SETTINGS_ENABLE_PUSH has a value that it can't have")
-        elif identifier == frames.ENABLE_CONNECT_PROTOCOL:
-            if value > 1 or (self.peer_allows_protocol and not value):
-                raise ConnectionFault(PROTOCOL_ERROR, "SETTINGS_ENABLE_CONNECT_PROTOCOL has a value that it can't have")
-            self.peer_allows_protocol = bool(value)
 
     def _on_ping(self, flags: int, stream_id: int, payload: bytes, now: float) -> None:
         if stream_id:
@@ -558,31 +448,10 @@ class Session:
 
     # --- who is wrong ----------------------------------------------------------------------------
 
-    def _judge_idle(self, stream_id: int, what: str) -> None:
-        """A frame of a stream that we do not have: it has ended, or was never opened (RFC 9113 section 5.1)."""
-        opened = self.last_id if self.is_server else self._next_id - 1
-        if not stream_id or not stream_id & 1 or (stream_id > opened and not self._is_goodbye_sent):
-            raise ConnectionFault(PROTOCOL_ERROR, f"{what} of a stream that was never opened")
-
     def _judge_late(self, stream_id: int, now: float, what: str) -> None:
-        """The same, of a frame that none may send behind an end. Those that were on their way when we reset are no offence."""
-        self._judge_idle(stream_id, what)
-        if self._is_goodbye_sent and stream_id > self.last_id:
-            return
-        at = self._lately.get(stream_id)
-        if at is None and stream_id > self._forgotten:
-            if stream_id in self.streams:
-                raise StreamFault(STREAM_CLOSED, f"{what} behind a reset")
-            raise ConnectionFault(STREAM_CLOSED, f"{what} of a stream that has ended")
-        if at is None or now - at > OURS_LATELY_S:
+        """A frame that none may send behind an end. Those that were on their way when we reset are no offence."""
+        if self._ids.judge_late(stream_id, now, what, is_held=stream_id in self.streams):
             self._offence(f"{what} behind a reset", now)
-
-    def _remember(self, stream_id: int, now: float) -> None:
-        if len(self._lately) >= MOST_REMEMBERED:
-            oldest = next(iter(self._lately))
-            del self._lately[oldest]
-            self._forgotten = max(self._forgotten, oldest)
-        self._lately[stream_id] = now
 
     def _offence(self, what: str, now: float, weight: float = 1.0) -> None:
         if self.offences.note(what, now, weight):
@@ -595,7 +464,7 @@ class Session:
         """Our reset. CVE-2025-8671: it is an offence of the peer, who made us do it."""
         stream = self.streams.get(stream_id)
         self.out.control(frames.rst_stream(stream_id, fault.code))
-        self._remember(stream_id, now)
+        self._ids.remember(stream_id, now)
         if stream is not None and not stream.is_reset:
             stream.is_reset = True
             self.out.drop(stream)
@@ -604,9 +473,8 @@ class Session:
 
     def _fail(self, fault: ConnectionFault) -> None:
         self._is_closed = True
-        self._backlog = b""
-        self._block = None
-        self.out.parts.append(frames.goaway(self.last_id, fault.code, fault.detail.encode("ascii", "replace")))
+        self._reader.drop()
+        self.out.parts.append(frames.goaway(self._ids.last, fault.code, fault.detail.encode("ascii", "replace")))
         for stream in list(self.streams.values()):
             stream.is_reset = True
             self.out.drop(stream)
@@ -615,10 +483,3 @@ class Session:
     def _write(self, update: bytes) -> None:
         if update:
             self.out.parts.append(update)
-
-
-def _unpadded(payload: bytes, least: int) -> bytes:
-    """Without the padding and its length, which leaves `least` bytes at least (RFC 9113 section 6.1)."""
-    if not payload or payload[0] + 1 + least > len(payload):
-        raise ConnectionFault(PROTOCOL_ERROR, "more padding than there is payload")
-    return payload[1 : len(payload) - payload[0]]

@@ -9,7 +9,6 @@ import pytest
 from recording_handler import sent, started
 
 from balance.http2 import errors, frames
-from balance.http2.field_encoder import encode
 from balance.http2.frames import (
     ACK,
     CONTINUATION,
@@ -28,6 +27,7 @@ from balance.http2.frames import (
     WINDOW_UPDATE,
     frame,
 )
+from balance.http2.hpack.field_encoder import encode
 from balance.http2.session import Session, SessionLimits
 
 GET = [(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/"), (b":authority", b"a.example")]

@@ -6,8 +6,8 @@ import pytest
 from recording_handler import sent, started
 
 from balance.http2 import errors, frames
-from balance.http2.field_encoder import encode
 from balance.http2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, frame
+from balance.http2.hpack.field_encoder import encode
 from balance.http2.session import SessionLimits
 
 Fields = list[tuple[bytes, bytes]]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from recording_handler import RecordingHandler, sent, started
 
 from balance.http2 import frames
-from balance.http2.field_encoder import encode
+from balance.http2.hpack.field_encoder import encode
 from balance.http2.request_head import RequestHead
 from balance.http2.response_head import ResponseHead
 from balance.http2.session import Session, SessionLimits

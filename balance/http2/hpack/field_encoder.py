@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from balance.http2.static_table import NAME_INDEX, STATIC_TABLE
+from balance.http2.hpack.static_table import NAME_INDEX, STATIC_TABLE
 
 # What an encoder owes a peer that has made the table smaller, at the begin of the next block (RFC 7541 section 4.2): that it
 # uses none.

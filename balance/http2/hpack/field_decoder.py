@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from balance.http2.errors import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, ConnectionFault
-from balance.http2.huffman import decode
-from balance.http2.static_table import STATIC_TABLE
+from balance.http2.hpack.huffman import decode
+from balance.http2.hpack.static_table import STATIC_TABLE
 
 TABLE_BYTES: Final = 4096  # the table's size where SETTINGS say nothing (RFC 9113 section 6.5.2)
 ENTRY_BYTES: Final = 32  # what an entry counts beside its text (RFC 7541 section 4.1)

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance.http2.errors import ConnectionFault
-from balance.http2.field_decoder import FieldDecoder
-from balance.http2.field_encoder import encode
-from balance.http2.huffman import code_words, decode
-from balance.http2.static_table import STATIC_TABLE
+from balance.http2.hpack.field_decoder import FieldDecoder
+from balance.http2.hpack.field_encoder import encode
+from balance.http2.hpack.huffman import code_words, decode
+from balance.http2.hpack.static_table import STATIC_TABLE
 
 NAMES = (b":path", b":method", b"accept", b"cookie", b"content-type", b"x-trace", b"x-" + b"long" * 20)
 FIELDS = st.lists(st.tuples(st.sampled_from(NAMES), st.binary(max_size=300)), max_size=10)

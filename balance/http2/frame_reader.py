@@ -1,0 +1,184 @@
+"""Frames out of what was read, one at a time; a head in several frames comes as one (RFC 9113 sections 3.4, 4 and 6.10).
+
+Nothing is known here of streams: what is wrong ends the connection.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from balance.http2.errors import ENHANCE_YOUR_CALM, FRAME_SIZE_ERROR, PROTOCOL_ERROR, ConnectionFault
+from balance.http2.frames import (
+    ACK,
+    CONTINUATION,
+    END_HEADERS,
+    FRAME_BYTES,
+    HAS_PRIORITY,
+    HEAD_BYTES,
+    HEADERS,
+    LAST_STREAM_ID,
+    PADDED,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+)
+
+FRAMES_PER_TURN: Final = 256
+RESETS_PER_TURN: Final = 16
+CONTINUATIONS: Final = 8  # CVE-2024-27316: for one head
+BLOCK_BYTES: Final = 65_536  # of one head, encoded
+
+
+class FrameReader:
+    """Of one connection. `kind`, `flags`, `stream_id`, `payload`: the last frame; the payload of HEADERS is the whole block."""
+
+    __slots__ = (
+        "_block",
+        "_block_flags",
+        "_block_id",
+        "_count",
+        "_data",
+        "_has_preface",
+        "_has_settings",
+        "_position",
+        "_resets",
+        "flags",
+        "has_more",
+        "kind",
+        "payload",
+        "stream_id",
+    )  # fmt: skip
+
+    def __init__(self, *, is_server: bool) -> None:
+        self.kind = 0
+        self.flags = 0
+        self.stream_id = 0
+        self.payload = b""
+        self.has_more = False  # a whole frame waits for the next turn
+        self._data = b""
+        self._position = 0  # what is before it was read
+        self._count = 0  # frames of this turn
+        self._resets = 0
+        self._has_preface = not is_server
+        self._has_settings = False
+        self._block: list[bytes] | None = None  # of a head that is not whole
+        self._block_id = 0
+        self._block_flags = 0
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether something whole may wait for the next turn."""
+        return len(self._data) - self._position >= HEAD_BYTES + FRAME_BYTES
+
+    def add(self, data: bytes) -> None:
+        """What was read: a turn begins."""
+        self._data = self._data[self._position :] + data if len(self._data) > self._position else data
+        self._position = 0
+        self._count = 0
+        self._resets = 0
+        self.has_more = False
+
+    def drop(self) -> None:
+        """Nothing is read any more."""
+        self._data = b""
+        self._position = 0
+        self._block = None
+
+    def next(self) -> bool:
+        """Whether there is a frame that is read in this turn. ConnectionFault."""
+        if not self._has_preface and not self._read_preface():
+            return False
+        data = self._data
+        while True:
+            position = self._position
+            start = position + HEAD_BYTES
+            if len(data) < start:
+                break
+            size = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
+            if size > FRAME_BYTES:
+                raise ConnectionFault(FRAME_SIZE_ERROR, f"a frame of {size} bytes")
+            end = start + size
+            if len(data) < end:
+                break
+            if self._count >= FRAMES_PER_TURN or self._resets >= RESETS_PER_TURN:
+                self.has_more = True
+                break
+            kind = data[position + 3]
+            flags = data[position + 4]
+            stream_id = int.from_bytes(data[position + 5 : start], "big") & LAST_STREAM_ID
+            self._count += 1
+            if kind == RST_STREAM:
+                self._resets += 1
+            self._position = end
+            self.kind = kind
+            self.flags = flags
+            self.stream_id = stream_id
+            self.payload = data[start:end]
+            if not self._has_settings:
+                if kind != SETTINGS or flags & ACK:
+                    raise ConnectionFault(PROTOCOL_ERROR, "the first frame is not SETTINGS")
+                self._has_settings = True
+            if self._block is not None:
+                if kind != CONTINUATION or stream_id != self._block_id:
+                    raise ConnectionFault(PROTOCOL_ERROR, "a head is broken off by another frame")
+                if not self._continue(self._block):
+                    continue
+            elif kind == HEADERS:
+                if not self._begin():
+                    continue
+            elif kind == CONTINUATION:
+                raise ConnectionFault(PROTOCOL_ERROR, "CONTINUATION of nothing")
+            return True
+        if self._position:
+            self._data = data[self._position :]
+            self._position = 0
+        return False
+
+    def _read_preface(self) -> bool:
+        data = self._data
+        if data[: len(PREFACE)] != PREFACE[: len(data)]:
+            raise ConnectionFault(PROTOCOL_ERROR, "this is not HTTP/2")
+        if len(data) < len(PREFACE):
+            return False
+        self._has_preface = True
+        self._position = len(PREFACE)
+        return True
+
+    def _begin(self) -> bool:
+        """HEADERS: whether the block is whole."""
+        if not self.stream_id:
+            raise ConnectionFault(PROTOCOL_ERROR, "HEADERS of no stream")
+        flags = self.flags
+        if flags & PADDED:
+            self.payload = unpadded(self.payload, 5 if flags & HAS_PRIORITY else 0)
+        if flags & HAS_PRIORITY:
+            if len(self.payload) < 5:
+                raise ConnectionFault(FRAME_SIZE_ERROR, "HEADERS that are too short")
+            self.payload = self.payload[5:]
+        if flags & END_HEADERS:
+            return True
+        self._block = [self.payload]
+        self._block_id = self.stream_id
+        self._block_flags = flags
+        return False
+
+    def _continue(self, block: list[bytes]) -> bool:
+        """CONTINUATION: whether the block is whole."""
+        block.append(self.payload)
+        is_last = bool(self.flags & END_HEADERS)
+        if len(block) > 1 + CONTINUATIONS or (not self.payload and not is_last) or sum(map(len, block)) > BLOCK_BYTES:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "a head in too many frames")
+        if not is_last:
+            return False
+        self.kind = HEADERS
+        self.flags = self._block_flags
+        self.payload = b"".join(block)
+        self._block = None
+        return True
+
+
+def unpadded(payload: bytes, least: int) -> bytes:
+    """Without the padding and its length, which leaves `least` bytes at least (RFC 9113 section 6.1). ConnectionFault."""
+    if not payload or payload[0] + 1 + least > len(payload):
+        raise ConnectionFault(PROTOCOL_ERROR, "more padding than there is payload")
+    return payload[1 : len(payload) - payload[0]]
