@@ -20,8 +20,18 @@ from setuptools.command.sdist import sdist
 
 VARIABLE = "BALANCE_COMPILE"
 MYPY = "mypy>=2.4"
-# What an sdist needs beside the package; of it to build a wheel at all, this file.
+# What an sdist needs beside the package; of it to build a wheel at all, this file. And what `python3 cmd/build` consists of.
 BUILDING = ("backend.py", "compiled_modules.py", "compiler.py", "extensions.py", "mypy.ini", "slices.h")
+COMMAND = (
+    "cmd/build/__main__.py",
+    "cmd/build/command.py",
+    "cmd/build/in_place.py",
+    "cmd/build/tree_copy.py",
+    "cmd/child_process.py",
+    "cmd/debian_packages.py",
+    "cmd/python_version.py",
+    "cmd/setup_env.py",
+)
 # The C compiler's -O. `pip wheel --config-settings opt-level=0` is faster, and what it makes is slower.
 OPT_LEVEL = "3"
 
@@ -32,7 +42,7 @@ class SourceDistribution(sdist):
     """Holds all that a compiled wheel is made from, though no manifest names it."""
 
     def make_distribution(self) -> None:
-        self.filelist.extend([*(f"cmd/build/{name}" for name in BUILDING), *NATIVE.values()])
+        self.filelist.extend([*(f"cmd/build/{name}" for name in BUILDING), *COMMAND, *NATIVE.values()])
         super().make_distribution()
 
 

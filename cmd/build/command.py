@@ -16,7 +16,7 @@ import tree_copy
 from child_process import fail, run_group, run_quietly, say
 from debian_packages import apt_install
 
-DESCRIPTION = "Compiles what a request passes, with mypyc: into a wheel for this machine and this Python, in dist/."
+DESCRIPTION = "Compiles what a request passes, with mypyc: into a wheel in dist/, for this machine and the Python of .venv."
 COMPILER = setup_env.ROOT / "cmd" / "build" / "compiler.py"
 
 
@@ -57,8 +57,8 @@ def wheel() -> None:
         (wheel_file,) = Path(folder).glob("*.whl")
         dist.mkdir(exist_ok=True)
         made = Path(shutil.move(wheel_file, dist / wheel_file.name))
-    size = made.stat().st_size / 1e6
-    print(f"{os.path.relpath(made)}: {size:.1f} MB, in {time.monotonic() - began_s:.0f} s; for this machine and this Python\n")
+    size, took_s = made.stat().st_size / 1e6, time.monotonic() - began_s
+    print(f"{os.path.relpath(made)}: {size:.1f} MB, in {took_s:.0f} s; for machines like this one and {interpreter()}\n")
     print("To install and run it, in an environment of yours:")
     print(f"  {os.path.relpath(setup_env.PYTHON)} -m venv ENV")
     print(f"  ENV/bin/pip install {os.path.relpath(made)}")
@@ -101,8 +101,9 @@ def need_compiler() -> None:
     if not lacks:
         return
     packages = ["gcc", "libc6-dev"]
-    if sys.base_prefix == "/usr":  # Debian has the headers of its own Python in a package of their own
-        packages.append(f"python3.{sys.version_info.minor}-dev")
+    base, version = ask("import sys; print(sys.base_prefix, '%d.%d' % sys.version_info[:2])").split()
+    if base == "/usr":  # Debian has the headers of its own Python in a package of their own
+        packages.append(f"python{version}-dev")
     if not apt_install(packages, why=lacks):
         sys.exit(1)
     if lacks := why_not():
@@ -112,3 +113,16 @@ def need_compiler() -> None:
 def why_not() -> str:
     status, output = run_group([str(setup_env.PYTHON), str(COMPILER)])
     return output.strip() or f"status {status}" if status else ""
+
+
+def interpreter() -> str:
+    """What the environment's Python is, which need not be the one that runs this."""
+    return ask("import platform; print(platform.python_implementation(), platform.python_version())")
+
+
+def ask(question: str) -> str:
+    """What the environment's Python prints."""
+    status, output = run_group([str(setup_env.PYTHON), "-I", "-c", question])
+    if status:
+        fail(output.strip() or f"{setup_env.PYTHON} ended with {status}")
+    return output.strip()

@@ -28,7 +28,7 @@ def lacks_compiler() -> str:
     if done.returncode == 0:
         return ""
     reason = next((line for line in done.stderr.splitlines() if "error" in line), f"status {done.returncode}")
-    return f"{command[0]} can't compile for this Python: {reason}"
+    return f"{command[0]} can't compile for {sys.executable}: {reason}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import tomllib
@@ -13,7 +14,7 @@ MARK = "build/compiled-copy"
 
 
 def make(root: Path, into: Path) -> None:
-    """Copy what git knows of `root`, and what it does not ignore. A copy of ours is brought up to date.
+    """Copy the files() of `root`. A copy of ours is brought up to date.
 
     Raises ValueError for a directory that is within the tree, or is not empty and no copy.
     """
@@ -64,16 +65,25 @@ def forget_compiled(copy: Path) -> None:
 
 
 def files(root: Path) -> set[str]:
-    """Names relative to `root`, without those of a deleted file."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split("\0")
-    return {name for name in listed if name and (root / name).is_file()}
+    """Names relative to `root`, without those of a deleted file. Of an archive that was unpacked, which git does not know, all
+    that nothing has made there since.
+    """
+    if (root / ".git").exists() and shutil.which("git"):  # not that of a repository around it
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split("\0")
+        return {name for name in names if name and (root / name).is_file()}
+    found = set()
+    for folder, folders, names in os.walk(root):
+        place = Path(folder).relative_to(root)
+        folders[:] = [name for name in folders if is_ours(place / name) and not name.endswith(".egg-info")]
+        found |= {str(place / name) for name in names if is_ours(place / name)}
+    return found
 
 
 def is_ours(path: Path) -> bool:
     """What this module copied: neither made by compiling nor by running."""
-    made = path.parts[0] in ("build", ".git", ".venv") or path.suffix in (".so", ".pyc")
-    return not made and not any(part.endswith("_cache") or part == ".hypothesis" for part in path.parts)
+    made = path.parts[0] in ("build", "dist", ".git", ".venv") or path.suffix in (".so", ".pyc")
+    return not made and not any(part.endswith(("_cache", "__pycache__")) or part == ".hypothesis" for part in path.parts)
 
 
 def make_environment(copy: Path, python: Path) -> Path:
@@ -114,6 +124,8 @@ def write_script(place: Path, python: Path, text: str) -> None:
 
 
 def make_index(copy: Path) -> None:
-    """Let git know the files, which some tests ask it for."""
+    """Let git, where it is installed, know the files, which some tests ask it for."""
+    if not shutil.which("git"):
+        return
     subprocess.run(["git", "init", "--quiet"], cwd=copy, check=True)
     subprocess.run(["git", "add", "--all"], cwd=copy, check=True)

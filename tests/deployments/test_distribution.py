@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import shutil
+import sys
 import tarfile
 import tomllib
 import zipfile
@@ -91,6 +92,11 @@ def test_the_sdist_builds_the_same_wheel(built: Built) -> None:
     one, other = contents(built.wheel), contents(built.wheel_of_sdist)
     assert one.keys() == other.keys()
     assert [name for name in one if one[name] != other[name] and not name.endswith("RECORD")] == []
+
+
+def test_an_unpacked_sdist_has_the_command_that_compiles_it(built: Built) -> None:
+    (unpacked,) = (built.folder / "unpacked").iterdir()
+    assert "usage: python3 cmd/build" in run(sys.executable, "cmd/build", "--help", cwd=unpacked)
 
 
 def test_it_is_installed_and_serves(built: Built, tmp_path: Path) -> None:
