@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from balance.process.worker.collector import BUSY_REST_S, QUIET_REST_S, SHARE, Collector
+from balance.model import Why
+from balance.process.worker.collector import BUSY_REST_S, IDLE_S, QUIET_REST_S, SESSIONS_AFTER, SHARE, Collector
 from balance.runtime import counters
 
 
@@ -49,13 +50,6 @@ def test_where_nothing_has_become_old_there_is_nothing_to_look_through(collector
 
 
 def test_a_request_under_way_or_since_the_last_look_is_no_quiet_moment() -> None:
-    asked: list[bool] = []
-
-    class Watched(Collector):
-        def is_due(self, now: float, *, is_quiet: bool, runs: int) -> bool:
-            asked.append(is_quiet)
-            return False
-
     loop, cells = asyncio.new_event_loop(), [0] * counters.BACKENDS
     watched = Watched(loop, cells)
     for cell, step in ((0, 0), (counters.WHY, 1), (0, 0), (counters.CONNECTIONS, 1), (counters.BYTES_IN, 9), (0, 0),
@@ -63,7 +57,63 @@ def test_a_request_under_way_or_since_the_last_look_is_no_quiet_moment() -> None
         cells[cell] += step
         watched._look()
     loop.close()
-    assert asked == [True, False, True, False, False, True, False]
+    assert watched.asked == [True, False, True, False, False, True, False]
+
+
+class Watched(Collector):
+    """Notes what it takes each look for; with CPU time of its own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, cells: list[int]) -> None:
+        self.used_s = 0.0
+        super().__init__(loop, cells, lambda: self.used_s)
+        self.asked: list[bool] = []
+
+    def is_due(self, now: float, *, is_quiet: bool, runs: int) -> bool:
+        self.asked.append(is_quiet)
+        return False
+
+    def look(self, times: int, *, each_s: float = 0.0) -> bool:
+        """What the last of so many looks was, between which the loop has worked for `each_s`."""
+        for _ in range(times):
+            self.used_s += each_s
+            self._look()
+        return self.asked[-1]
+
+
+@pytest.fixture
+def session() -> Iterator[tuple[Watched, list[int]]]:
+    """With a TCP session that has just begun; its row."""
+    loop, cells = asyncio.new_event_loop(), [0] * counters.BACKENDS
+    watched = Watched(loop, cells)
+    cells[counters.CONNECTIONS] = cells[counters.EXCHANGES_OPEN] = 1
+    yield watched, cells
+    loop.close()
+
+
+def test_a_session_that_stays_open_and_moves_nothing_lets_moments_be_quiet(session: tuple[Watched, list[int]]) -> None:
+    watched, cells = session
+    assert not watched.look(SESSIONS_AFTER)  # it might be a request
+    assert watched.look(1)
+    cells[counters.BYTES_OUT] += 100  # a ping, counted at some time
+    assert watched.look(1)
+
+
+def test_a_session_that_moves_bytes_is_not_quiet_long_before_they_are_counted(session: tuple[Watched, list[int]]) -> None:
+    watched, cells = session
+    assert watched.look(SESSIONS_AFTER + 1)
+    assert not watched.look(2 * SESSIONS_AFTER, each_s=2 * IDLE_S)
+    cells[counters.BYTES_OUT] += 1 << 30
+    assert not watched.look(1, each_s=2 * IDLE_S)
+    assert watched.look(1)
+
+
+@pytest.mark.parametrize("cell", [counters.WHY + Why.OK, counters.CONNECTIONS, counters.EXCHANGES_OPEN])
+def test_requests_beside_a_session_are_no_quiet_moment(session: tuple[Watched, list[int]], cell: int) -> None:
+    watched, cells = session
+    assert watched.look(SESSIONS_AFTER + 1)
+    cells[cell] += 1
+    assert not watched.look(SESSIONS_AFTER)
+    assert watched.look(1)
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="goes through old objects in small steps, by itself")
