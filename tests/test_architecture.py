@@ -55,6 +55,8 @@ TESTED_ELSEWHERE = {
     "http2/peer_settings": "http2/test_http2_session.py",
     "http2/stream": "http2/test_http2_session.py",
     "http2/stream_ids": "http2/test_http2_session.py",
+    "proxy/http/ends/exchange_client": "proxy/http/test_client.py",
+    "proxy/http/ends/message_writer": "proxy/http/test_reply_writer.py",
     "process/control/autoscaling/coordination": "process/control/autoscaling/test_pool_autoscaler.py",
     "process/control/autoscaling/driver": "process/control/autoscaling/test_pool_autoscaler.py",
     "process/control/autoscaling/keeper": "process/control/autoscaling/test_process_driver_instance.py",

@@ -56,6 +56,11 @@ class Body:
         """Received bytes that are not forwarded yet: an incomplete line of chunk framing."""
         return self._chunks.buffered if self._chunks is not None else b""
 
+    @property
+    def trailers(self) -> bytes:
+        """The lines of those that may be passed on, of a chunked body that is decoded."""
+        return self._chunks.trailers if self._chunks is not None else b""
+
     def take_turns(self, lines_at_once: int) -> None:
         """Stop each feed() after so many lines of chunks."""
         if self._chunks is not None:

@@ -78,8 +78,9 @@ def is_whole(data: bytes) -> bool:
 class ChunkedBody:
     """feed() returns the bytes to forward. After `is_done`, `rest` has the bytes after the message.
 
-    With `decode` only the content is forwarded, for HTTP/1.0 clients. Where `lines_at_once` is set, feed() stops after so many
-    lines of sizes and trailers, which are what costs; then `rest` has the bytes to feed later.
+    With `decode` only the content is forwarded, for clients without this coding; `trailers` then has the lines of those that
+    may be passed on. Where `lines_at_once` is set, feed() stops after so many lines of sizes and trailers, which are what
+    costs; then `rest` has the bytes to feed later.
 
     Chunks are plain whose size line is nothing but digits, and so is a last one that no trailers follow: they go on as they
     came, whole reads at a time. While `is_plain`, nothing else was read. `doubted` has what the feed() that came upon anything
@@ -102,6 +103,7 @@ class ChunkedBody:
         "lines_at_once",
         "payload",
         "rest",
+        "trailers",
     )  # fmt: skip
 
     def __init__(
@@ -124,6 +126,7 @@ class ChunkedBody:
         self.doubted = b""
         self.payload = 0  # bytes of content so far
         self.rest = b""
+        self.trailers = b""
 
     @property
     def is_done(self) -> bool:
@@ -319,11 +322,14 @@ class ChunkedBody:
         name, colon, value = line.partition(b":")
         if not colon or not is_field_name(name) or not _VALUE.fullmatch(value):
             raise ValueError(f"{show(line)} is not a trailer")
-        if self._decode or not is_allowed_in_trailers(name):
+        if not is_allowed_in_trailers(name):
             return b""
         if b"_" in name and self._underscores != "pass":
-            if self._underscores == "reject":
+            if self._underscores == "reject" and not self._decode:
                 raise ValueError(f"the trailer name {show(name)} has an underscore")
+            return b""
+        if self._decode:
+            self.trailers += line + b"\r\n"
             return b""
         return None
 

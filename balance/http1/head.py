@@ -83,7 +83,7 @@ class Request:
     ) -> None:
         self.method = method
         self.target = target
-        self.minor = minor
+        self.minor = minor  # of HTTP/1; 2: of HTTP/2
         self.line = line
         self.fields = fields
         self.keep_alive = keep_alive

@@ -73,7 +73,7 @@ def test_malformed_chunks_are_the_sender_s_fault(
 def test_decoded_chunks_are_content_alone_and_leave_the_rest() -> None:
     body = Body(Framing.CHUNKED, 0, HttpResponseParser, decode=True)
     assert body.feed(b"5;a\r\nhel") + body.feed(b"lo\r\n0\r\nX: y\r\n\r\nHTTP") == b"hello"
-    assert (body.is_done, body.rest, body.received) == (True, b"HTTP", 5)
+    assert (body.is_done, body.rest, body.received, body.trailers) == (True, b"HTTP", 5, b"X: y\r\n")
 
 
 PARSERS = st.sampled_from([HttpRequestParser, HttpResponseParser])

@@ -131,6 +131,9 @@ def test_trailers_that_mean_something_before_the_body_are_dropped(trailers: byte
     sent = b"5\r\nhello\r\n0\r\n"
     assert fed([sent + trailers + b"\r\n"]) == (sent + go_on + b"\r\n", True, b"")
     assert fed([sent + trailers + b"\r\n"], decode=True) == (b"hello", True, b"")
+    decoded = ChunkedBody(decode=True)
+    decoded.feed(sent + trailers + b"\r\n")
+    assert decoded.trailers == go_on
 
 
 def test_payload_counts_content_alone() -> None:

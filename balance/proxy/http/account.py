@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _OK: Final = Outcome.OK
 _ALL_WELL: Final = Why.OK
-_VERSIONS: Final = ("HTTP/1.0", "HTTP/1.1")
+_VERSIONS: Final = ("HTTP/1.0", "HTTP/1.1", "HTTP/2.0")  # by Request.minor
 # How requests end that no pool was asked for.
 _WITHOUT_POOL: Final = frozenset(
     (Why.NO_ROUTE, Why.AMBIGUOUS_PATH, Why.DENIED, Why.REDIRECTED, Why.FIXED_RESPONSE, Why.FAULT_INJECTED)

@@ -19,6 +19,7 @@ from balance.model import Why
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.proxy.clients import Clients
 from balance.proxy.http.connection_auth import ConnectionAuth
+from balance.proxy.http.ends.exchange_client import ExchangeClient
 from balance.proxy.http.error_replies import options_reply, refusal
 from balance.proxy.http.exchange import Exchange
 from balance.proxy.http.reply_writer import ReplyWriter
@@ -27,7 +28,7 @@ from balance.proxy.http.upgrade import open_tunnel
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.sockets import end_now, has_left, is_silent, local_host, other_address, reset, unsent
-from balance.proxy.net.timer_wheel import NEVER, Timed
+from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tls.verified_client import VerifiedClient
 from balance.proxy_protocol.header_writer import header
 from balance.runtime import counters
@@ -75,31 +76,20 @@ BREAKING: Final = ClientState.BREAKING
 GONE: Final = ClientState.GONE
 
 
-class HttpClient(Timed):
+class HttpClient(ExchangeClient):
     """One client connection in HTTP mode."""
 
-    __slots__ = ("_address", "_buffer", "_exchange", "_holder", "_paused_for", "_state", "_total_at", "_unsent", "after_host",
-                 "before_host", "clients", "connection_auth", "is_judged", "is_trace_trusted", "is_trusted",
-                 "is_write_paused", "peer", "settings", "transport", "verified", "writer")  # fmt: skip
+    __slots__ = ("_address", "_buffer", "_exchange", "_holder", "_paused_for", "_state", "_total_at", "_unsent", "clients",
+                 "transport")  # fmt: skip
 
     transport: asyncio.Transport  # set by connection_made()
-    writer: ReplyWriter  # set by connection_made()
-    is_trace_trusted: bool  # set while tracing is on: the traces of this peer are gone on with
 
     def __init__(self, holder: Holder[ListenerSettings], clients: Clients | None = None, address: Any = None) -> None:
         """`holder` has its settings. `clients` counts it until it ends. `address`: the peer; None: the transport's."""
-        self.deadline = self.looked_at = NEVER  # Timed.__init__() in line
+        ExchangeClient.__init__(self, holder.held)
         self._holder = holder
-        self.settings = holder.held
         self.clients = clients
         self._address = address
-        self.peer = ""
-        self.before_host = self.after_host = b""
-        self.is_trusted = False  # the peer is a trusted proxy
-        self.is_judged = False  # that, its certificate counts, or tracing is on: there is more to do
-        self.verified: VerifiedClient | None = None  # where certificates of clients count
-        self.is_write_paused = False
-        self.connection_auth: ConnectionAuth | None = None  # once a request or reply uses it
         self._paused_for = 0
         self._exchange: Exchange | None = None
         self._state = FRESH

@@ -53,7 +53,7 @@ from balance.stages.stage import Reply
 from balance.tracing.request_trace import RequestTrace
 
 if TYPE_CHECKING:
-    from balance.proxy.http.client import HttpClient
+    from balance.proxy.http.ends.exchange_client import ExchangeClient
 
 # Bytes. A backend that refuses a longer request body may not have read it. Some (gunicorn's gthread) announce keep-alive, but
 # close the connection when they find the rest of the body, while the next request is sent on it.
@@ -151,7 +151,7 @@ class Exchange:
     _response: Response  # set if the reply's body was not complete with its head
     _download: Body  # the progress of that body
 
-    def __init__(self, client: HttpClient, settings: ListenerSettings, request: Request, head_bytes: int) -> None:
+    def __init__(self, client: ExchangeClient, settings: ListenerSettings, request: Request, head_bytes: int) -> None:
         self.client = client
         self.settings = settings
         self.request = request
@@ -590,15 +590,15 @@ class Exchange:
             self._state = REPLYING
             # A long body is not copied: what was read is kept until it is written.
             body = data[end:] if size <= JOIN_LIMIT else memoryview(data)[end:]
-            self.bytes_out = self.client.writer.begin(self, response, framing, body)
+            self.bytes_out = self.client.writer.begin(self, response, framing, body, None)
             self._end_well(response, True, now)
         elif framing is NO_BODY:
             self._state = REPLYING
-            self.bytes_out = self.client.writer.begin(self, response, framing, b"")
+            self.bytes_out = self.client.writer.begin(self, response, framing, b"", None)
             self._end_well(response, not size, now)
-        elif framing is BY_CHUNKS and encoded is None and self.request.minor and is_whole(chunks := data[end:]):
+        elif framing is BY_CHUNKS and encoded is None and self.request.minor == 1 and is_whole(chunks := data[end:]):
             self._state = REPLYING
-            self.bytes_out = self.client.writer.begin(self, response, framing, chunks)
+            self.bytes_out = self.client.writer.begin(self, response, framing, chunks, None)
             self._end_well(response, True, now)
         else:
             self._begin_body(response, framing, data[end:], encoded, now)
@@ -622,7 +622,7 @@ class Exchange:
                 framing = BY_LENGTH
                 response = response.changed(b"%bContent-Length: %d\r\n" % (response.forward, len(body)))
         self._state = REPLYING
-        self.bytes_out = self.client.writer.begin(self, response, framing, body)
+        self.bytes_out = self.client.writer.begin(self, response, framing, body, content)
         self._more_or_end(content, now)
 
     def _drop_kept(self, upload: Upload) -> None:
@@ -643,7 +643,7 @@ class Exchange:
     def _body_of(self, response: Response, framing: Framing, *, decode: bool = False) -> Body:
         if framing is not BY_CHUNKS:
             return Body(framing, response.length, HttpResponseParser)
-        settings, decode = self.settings, decode or not self.request.minor  # HTTP/1.0 has no chunked coding
+        settings, decode = self.settings, decode or self.request.minor != 1  # HTTP/1.0 and HTTP/2 have no chunked coding
         # `reject` applies to clients only: when a reply's trailers arrive, it has begun, so they are dropped.
         underscores = "pass" if settings.listener.http.underscore_headers == "pass" else "drop"
         is_tolerant = settings.replies.is_tolerant
@@ -659,7 +659,7 @@ class Exchange:
             self._not_understood(error)
             return
         writer = self.client.writer
-        self.bytes_out += writer.more(data)
+        self.bytes_out += writer.more(data, content)
         if writer.buffer is not None and writer.buffer.is_full and self.upstream is not None:
             self.upstream.pause()
         self._more_or_end(content, monotonic())
@@ -735,7 +735,7 @@ class Exchange:
                 return
             if (exc is None or isinstance(exc, BrokenPipeError)) and self._download.ends_at_close:
                 if encoded is not None:
-                    self.bytes_out += self.client.writer.more(encoded.finish())
+                    self.bytes_out += self.client.writer.more(encoded.finish(), self._download)
                 self._end_well(self._response, False, monotonic())
             else:
                 self.fail(502, Why.RESET_MID_RESPONSE, "the backend broke off its reply", Outcome.FAILED)

@@ -12,12 +12,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from balance.config.route_model import Buffering
+from balance.http1.body import Body
 from balance.http1.fields import remove_named
 from balance.http1.framing import BY_CHUNKS, BY_LENGTH, NO_BODY, Framing
 from balance.http1.head import Response
 from balance.model import Why
 from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
+from balance.proxy.http.ends.message_writer import MessageWriter
 from balance.proxy.http.error_replies import error_page
 from balance.proxy.http.routed.settled_request import routing_of
 from balance.stages.stage import Reply
@@ -36,16 +38,14 @@ _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 _OURS_TO_SAY: Final = frozenset((b"x-backend",))
 
 
-class ReplyWriter:
+class ReplyWriter(MessageWriter):
     """The reply side of one client connection."""
 
-    __slots__ = ("_transport", "buffer", "ends_at_close", "keeps_alive")
+    __slots__ = ("_transport",)
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        MessageWriter.__init__(self)
         self._transport = transport
-        self.buffer: ReplyBuffer | None = None  # while the client is slow, where replies are buffered
-        self.keeps_alive = False  # the connection stays open after this reply; set from the request, cleared by a reply
-        self.ends_at_close = False  # only the close of the connection marks the end of this reply
 
     def interim(self, exchange: Exchange, response: Response) -> None:
         """Write a 1xx; not to an HTTP/1.0 client (RFC 9110 section 15.2)."""
@@ -63,7 +63,9 @@ class ReplyWriter:
             self.buffer = ReplyBuffer(self._transport, buffering, budget)
         return self.buffer
 
-    def begin(self, exchange: Exchange, response: Response, framing: Framing, body: bytes | memoryview) -> int:
+    def begin(
+        self, exchange: Exchange, response: Response, framing: Framing, body: bytes | memoryview, content: Body | None
+    ) -> int:
         """Write the head and the available part of the body (all of it, if complete) in one system call."""
         settings, upload, minor = exchange.settings, exchange.upload, exchange.request.minor
         head, end = response.forward, _PLAIN
@@ -98,7 +100,7 @@ class ReplyWriter:
             transport.writelines((head, body))
         return len(head) + len(body)
 
-    def more(self, data: bytes) -> int:
+    def more(self, data: bytes, content: Body) -> int:
         """Write more of the body."""
         if not data or self._transport.is_closing():
             return 0

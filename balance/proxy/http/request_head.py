@@ -20,7 +20,7 @@ from balance.proxy.listener_access import BlockedClient
 from balance.proxy.listener_settings import ListenerSettings
 
 if TYPE_CHECKING:
-    from balance.proxy.http.client import HttpClient
+    from balance.proxy.http.ends.exchange_client import ExchangeClient
     from balance.proxy.http.exchange import Exchange
 
 _START: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")  # the first byte of a method, a token by RFC 9110 section 5.6.2
@@ -41,7 +41,7 @@ def refuse_partial(data: bytes, limits: Limits) -> None:
         raise ProtocolError(400, Why.BAD_REQUEST, "a bare LF in the head")
 
 
-def client_view(exchange: Exchange, client: HttpClient, settings: ListenerSettings, now: float) -> ForwardedClient | None:
+def client_view(exchange: Exchange, client: ExchangeClient, settings: ListenerSettings, now: float) -> ForwardedClient | None:
     """The client as named by the trusted proxy at the other end of this connection; None where the peer itself is the client.
     Logs fields that cannot be parsed.
 
@@ -68,7 +68,7 @@ def request_head(
     line: bytes,
     forward: bytes,
     host: bytes | None,
-    client: HttpClient,
+    client: ExchangeClient,
     view: ForwardedClient | None,
     own_id: bytes,
     without: frozenset[bytes] = frozenset(),

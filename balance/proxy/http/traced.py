@@ -18,10 +18,10 @@ from balance.tracing.propagation import Incoming
 from balance.tracing.request_trace import FinishedTry, RequestTrace, SampledPart
 
 if TYPE_CHECKING:
-    from balance.proxy.http.client import HttpClient
+    from balance.proxy.http.ends.exchange_client import ExchangeClient
     from balance.proxy.http.exchange import Exchange
 
-_VERSIONS: Final = ("1.0", "1.1")
+_VERSIONS: Final = ("1.0", "1.1", "2")  # by Request.minor; the last as OpenTelemetry has it
 _OURS: Final = frozenset((Why.DRAINING, Why.TOTAL_TIMEOUT, Why.INTERNAL_ERROR))  # failures, whatever was sent before
 _NO_FAILURE: Final = frozenset((Why.OK, Why.CLIENT_ABORT))
 
@@ -39,7 +39,7 @@ class TracedFields:
 _NOTHING: Final = TracedFields(None, None)
 
 
-def begin_trace(exchange: Exchange, client: HttpClient, tracer: Tracer) -> RequestFields:
+def begin_trace(exchange: Exchange, client: ExchangeClient, tracer: Tracer) -> RequestFields:
     """Begin the trace of a request. Returns its fields, without those of a trace: the backend gets ours."""
     fields = exchange.request.fields
     traced: TracedFields | None = fields.traced
