@@ -38,7 +38,7 @@ class StreamIds:
             raise ConnectionFault(PROTOCOL_ERROR, f"{what} of a stream that was never opened")
 
     def judge_late(self, stream_id: int, now: float, what: str, *, is_held: bool) -> bool:
-        """The same, of a frame that none may send behind an end; whether it is an offence. `is_held`: the stream is served still.
+        """A frame that none may send behind an end: whether it is an offence. `is_held`: the stream is served.
 
         One that was on its way when we reset is none. ConnectionFault, StreamFault.
         """

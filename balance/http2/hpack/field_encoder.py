@@ -18,25 +18,24 @@ _INDEXED: Final[dict[tuple[bytes, bytes], bytes]] = {
     field: bytes((0x80 | index,)) for index, field in enumerate(STATIC_TABLE, 1)
 }
 # The first byte of a literal that no table on the way may keep (section 7.1.3).
-_NEVER: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
+NEVER_INDEXED: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
 
 
 def encode(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """A block. Names are in lower case."""
-    parts = []
-    for field in fields:
-        known = _INDEXED.get(field)
-        if known is not None:
-            parts.append(known)
-            continue
-        name, value = field
-        flag = 0x10 if name in _NEVER else 0
-        index = NAME_INDEX.get(name)
-        if index is None:
-            parts.append(b"%c%b%b%b%b" % (flag, _length(len(name)), name, _length(len(value)), value))
-        else:
-            parts.append(_integer(index, flag, 0x0F) + _length(len(value)) + value)
-    return b"".join(parts)
+    return b"".join([encode_field(name, value) for name, value in fields])
+
+
+def encode_field(name: bytes, value: bytes) -> bytes:
+    """One field of a block. The name is in lower case."""
+    known = _INDEXED.get((name, value))
+    if known is not None:
+        return known
+    flag = 0x10 if name in NEVER_INDEXED else 0
+    index = NAME_INDEX.get(name)
+    if index is None:
+        return b"%c%b%b%b%b" % (flag, _length(len(name)), name, _length(len(value)), value)
+    return _integer(index, flag, 0x0F) + _length(len(value)) + value
 
 
 def _length(size: int) -> bytes:

@@ -1,0 +1,99 @@
+"""Heads of HTTP/1.1 become blocks that say the same to an independent reader, and nothing of one connection."""
+
+from __future__ import annotations
+
+import hpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balance.http2 import head_encoder
+from balance.http2.head_encoder import encode_lines, encode_request, encode_response
+
+NAMES = st.text("ABCabc-_.019", min_size=1, max_size=12).filter(lambda name: not name.lower().startswith(("te", "host")))
+VALUES = st.text([chr(byte) for byte in range(0x20, 0x100) if byte != 0x7F] + ["\t"], max_size=40)
+
+
+def read(block: bytes) -> list[tuple[bytes, bytes]]:
+    return [(bytes(name), bytes(value)) for name, value in hpack.Decoder().decode(block, raw=True)]
+
+
+def test_a_response() -> None:
+    lines = b"Content-Type: text/html\r\nServer:  a b \t\r\nSet-Cookie: a=1; Path=/\r\nSet-Cookie: b=2\r\nX-Empty:\r\n"
+    fields = [
+        (b":status", b"200"),
+        (b"content-type", b"text/html"),
+        (b"server", b"a b"),
+        (b"set-cookie", b"a=1; Path=/"),
+        (b"set-cookie", b"b=2"),
+        (b"x-empty", b""),
+    ]
+    assert read(encode_response(200, lines)) == fields
+    assert read(encode_response(200, b"HTTP/1.1 200 OK\r\n" + lines)) == fields
+    assert read(encode_response(103, b"Link: </a>\r\n")) == [(b":status", b"103"), (b"link", b"</a>")]
+
+
+def test_a_request() -> None:
+    block = encode_request(b"GET", b"https", b"a.example", b"/x", b"Host: b.example\r\nAccept: */*\r\nTE: gzip, Trailers\r\n")
+    assert read(block) == [
+        (b":method", b"GET"),
+        (b":scheme", b"https"),
+        (b":authority", b"a.example"),
+        (b":path", b"/x"),
+        (b"accept", b"*/*"),
+        (b"te", b"trailers"),
+    ]
+    block = encode_request(b"CONNECT", b"http", b"a", b"/", b"", b"websocket")
+    assert read(block)[-1] == (b":protocol", b"websocket")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Connection: close",
+        b"connection: keep-alive, Upgrade",
+        b"Keep-Alive: timeout=5",
+        b"Proxy-Connection: keep-alive",
+        b"Transfer-Encoding: chunked",
+        b"UPGRADE: h2c",
+        b"HTTP2-Settings: AAMAAABkAAQ",
+        b"TE: gzip",
+    ],
+)
+def test_what_is_said_of_one_connection_of_http1_is_left_out(line: bytes) -> None:
+    for _ in range(2):  # the second time from memory
+        assert read(encode_lines(b"A: 1\r\n" + line + b"\r\nB: 2\r\n")) == [(b"a", b"1"), (b"b", b"2")]
+
+
+def test_what_connection_names_is_left_out_but_for_what_makes_the_message() -> None:
+    lines = b"X-Secret: 1\r\nConnection: x-secret, Content-Length\r\nContent-Length: 3\r\nB: 2\r\n"
+    for _ in range(2):
+        assert read(encode_lines(lines)) == [(b"content-length", b"3"), (b"b", b"2")]
+    assert read(encode_lines(b"X-Secret: 1\r\n")) == [(b"x-secret", b"1")]
+
+
+@pytest.mark.parametrize("line", [b"no colon", b": of no name", b"a b: c", b"a: b\rc: d", b"a: \x00", b"a\xe4: b", b"a : b"])
+def test_what_is_no_field_is_left_out(line: bytes) -> None:
+    assert read(encode_lines(line + b"\r\nB: 2\r\n")) == [(b"b", b"2")]
+
+
+@pytest.mark.parametrize("name", [b"Authorization", b"Cookie", b"Set-Cookie", b"Proxy-Authorization"])
+def test_a_secret_is_kept_in_no_table_and_in_no_memory(name: bytes) -> None:
+    (field,) = hpack.Decoder().decode(encode_lines(name + b": secret of one user\r\n"), raw=True)
+    assert isinstance(field, hpack.NeverIndexedHeaderTuple)
+    assert not any(b"secret of one user" in line for line in head_encoder._lines)
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
+def test_any_fields_arrive(fields: list[tuple[str, str]]) -> None:
+    lines = b"".join([f"{name}: {value}\r\n".encode("latin-1") for name, value in fields])
+    expected = [(name.lower().encode(), value.strip(" \t").encode("latin-1")) for name, value in fields]
+    assert read(encode_lines(lines)) == expected
+    assert read(encode_lines(lines)) == expected
+
+
+def test_the_memory_is_bounded() -> None:
+    for number in range(3000):
+        encode_response(200, b"X-Request-Id: %d\r\nServer: a\r\nX-Long: %b\r\n" % (number, b"%d" % number * 100))
+    assert len(head_encoder._lines) <= 1024
+    assert max(map(len, head_encoder._lines)) <= 256
