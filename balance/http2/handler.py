@@ -5,8 +5,10 @@ from __future__ import annotations
 from balance.http2.request_head import RequestHead
 from balance.http2.response_head import ResponseHead
 from balance.http2.stream import Stream
+from balance.mypyc_attr import mypyc_attr
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SessionHandler:
     """Calls come within Session.feed, in the order of the frames. Whoever serves a stream says Session.release at its end."""
 

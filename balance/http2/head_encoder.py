@@ -1,6 +1,6 @@
 """Heads and trailers of HTTP/1.1 as blocks of fields (RFC 9113 section 8.2), by a memory of lines.
 
-A block depends on its fields alone, see hpack/field_encoder, so that what was made of a line once serves every connection. Lines
+A block depends on its fields alone, see hpack/field_encoder, so that what was made of a line once serves all connections. Lines
 are those of our HTTP/1.1 readers and of the configuration: their fields were judged. One that is none is left out all the same,
 as a peer would refuse the whole message for it.
 """

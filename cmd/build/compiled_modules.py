@@ -17,6 +17,7 @@ COMPILED = (
     "balance.health",
     "balance.host_names",
     "balance.http1",
+    "balance.http2",
     "balance.linear_regex",
     "balance.load",
     "balance.log_lines",
