@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from wire import procfs
@@ -71,22 +72,30 @@ class Child:
 
     def wait_until_answers(self, port: int, request: bytes, within_s: float, *, tls: bool = False) -> None:
         """Ready means: a whole request was answered with 200. A listening port alone promises nothing."""
+
+        def ask() -> str | None:
+            with connected(port, 1, tls=tls) as client:
+                client.sendall(request)
+                said = client.recv(65536)
+            return None if said.startswith(b"HTTP/1.1 200 ") else said.partition(b"\r\n")[0].decode(errors="replace")
+
+        self.wait_until_right(ask, within_s)
+
+    def wait_until_right(self, ask: Callable[[], str | None], within_s: float) -> None:
+        """Until `ask` says None: it asks once, and says what was wrong with the answer, or raises OSError."""
         deadline = time.monotonic() + within_s
-        said = b""
+        heard: str | None = ""
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise ChildFailedError(f"{self.name} exited with {self.process.returncode}:\n{self._tail()}")
             try:
-                with connected(port, 1, tls=tls) as client:
-                    client.sendall(request)
-                    said = client.recv(65536)
+                heard = ask()
             except OSError as error:
-                said = str(error).encode()
-            if said.startswith(b"HTTP/1.1 200 "):
+                heard = str(error)
+            if heard is None:
                 return
             time.sleep(POLL_S)
-        heard = said.partition(b"\r\n")[0].decode(errors="replace")
-        raise ChildFailedError(f"{self.name} gave no 200 within {within_s:g} s (last: {heard!r}):\n{self._tail()}")
+        raise ChildFailedError(f"{self.name} gave no right answer within {within_s:g} s (last: {heard!r}):\n{self._tail()}")
 
     def stop(self) -> None:
         """SIGTERM to the leader, who knows its own order; then SIGKILL to all that is left."""

@@ -16,6 +16,7 @@ from wire.certificate import make_certificate
 from wire.child import ChildFailedError
 from wire.compare import Findings
 from wire.facts import facts
+from wire.http2 import generator, grpc_origin
 from wire.idle import Weight, weigh
 from wire.order import Order, read
 from wire.origin import Origin
@@ -86,6 +87,9 @@ def _stage(order: Order, stack: contextlib.ExitStack) -> Stage:
 
 def _play(row: Scenario, order: Order, stage: Stage, remarks: Remarks) -> tuple[list[Sample], list[Weight]]:
     direct = row.question is Question.LATENCY
+    if reason := generator.missing(row) or (grpc_origin.missing() if row.grpc else None):
+        remarks.skipped.append(f"{row.name}: {reason}")
+        return [], []
     try:
         with running_peers(order.peers, row, stage, remarks, direct=direct) as ways:
             if not ways:

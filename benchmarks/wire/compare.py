@@ -7,6 +7,7 @@ from statistics import median
 from wire.idle import Weight
 from wire.origin import MB
 from wire.rounds import QUIET, Sample
+from wire.running_peers import TWIN
 from wire.scenarios import SCENARIOS
 
 
@@ -105,13 +106,23 @@ def _cpu(scenario: str, limit: float) -> Target:
     return Target(scenario, f"CPU at most {limit} × the better of nginx and HAProxy", "×", limit, measure)
 
 
+def _own(scenario: str, limit: float) -> Target:
+    def measure(findings: Findings, peer: str) -> list[float]:
+        return [cost(mine) / cost(plain) for mine, plain in pairs(findings, scenario, peer, peer + TWIN)]
+
+    return Target(scenario, f"CPU at most {limit} × its own HTTP/1 request", "×", limit, measure)
+
+
 def _added_p50(findings: Findings, peer: str) -> list[float]:
     return [mine - best for mine, best in against_better(findings, "http-latency", peer, p50)]
 
 
-def _idle_kb(findings: Findings, peer: str) -> list[float]:
-    weight = findings.weight_of(peer)
-    return [weight.idle_bytes / 1000] if weight else []
+def _idle(scenario: str, limit_kb: float) -> Target:
+    def measure(findings: Findings, peer: str) -> list[float]:
+        weight = findings.weight_of(peer, scenario)
+        return [weight.idle_bytes / 1000] if weight else []
+
+    return Target(scenario, f"an idle connection under {limit_kb} KB", "KB", limit_kb, measure)
 
 
 def _worker_mb(findings: Findings, peer: str) -> list[float]:
@@ -138,6 +149,10 @@ TARGETS = (
     _cpu("tls-64k", 0.95),
     _cpu("tls-connect", 1.3),
     Target("http-latency", "p50 not above the better of nginx and HAProxy", "µs", 0.0, _added_p50),
-    Target("memory", "an idle connection under 1.2 KB", "KB", 1.2, _idle_kb),
+    _own("h2-keepalive", 1.5),
+    _own("h2-ten", 1.2),
+    _own("grpc-unary", 1.7),
+    _idle("h2-memory", 6.0),
+    _idle("memory", 1.2),
     Target("memory", "a worker's PSS after load under 25 MB", "MB", 25.0, _worker_mb),
 )

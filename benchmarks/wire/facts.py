@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from wire import load
+from wire.http2 import h2load
 from wire.peers.nginx import Nginx
 from wire.peers.peer import Mode, Peer
 
@@ -23,8 +24,8 @@ def facts(peers: list[Peer], rounds: int, seconds: int, proxy_core: int, load_co
     versions = [f"{peer.name} {peer.version()}" for peer in peers if peer.missing(Mode.HTTP) is None]
     return [
         f"{today}; {cpu_model()}, {os.cpu_count()} cores; {platform.system()} {platform.release()}",
-        "; ".join([*versions, f"wrk {load.version()}"]),
-        f"proxy on core {proxy_core}; origin (nginx {Nginx().version()}, one worker) and wrk on core {load_core}; "
+        "; ".join([*versions, f"wrk {load.version()}", *([] if h2load.missing() else [f"h2load {h2load.version()}"])]),
+        f"proxy on core {proxy_core}; origin (nginx {Nginx().version()}, one worker) and load on core {load_core}; "
         f"rounds: {rounds} × {seconds} s; load average at the start {os.getloadavg()[0]:.2f}",
         f"`python3 {shlex.join(['benchmarks/wire', *sys.argv[1:]])}`",
     ]

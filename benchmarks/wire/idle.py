@@ -6,8 +6,10 @@ import time
 from dataclasses import asdict, dataclass
 from socket import socket
 
-from wire import load, procfs
+from wire import procfs
 from wire.child import connected
+from wire.http2 import generator
+from wire.http2.connection import Connection
 from wire.running_peers import RunningPeer, Stage
 from wire.scenarios import Scenario, request_head
 
@@ -60,6 +62,12 @@ class IdleCrowd:
     def open(self, row: Scenario, port: int, count: int) -> None:
         request = request_head(row).encode()
         for _ in range(count):
+            if row.http2:
+                connection = Connection(port, OPEN_TIMEOUT_S, tls=row.tls)
+                self.clients.append(connection.socket)
+                if (size := connection.ask(row)) != row.body_bytes:
+                    raise ConnectionError(f"{size} bytes, not {row.body_bytes}")
+                continue
             client = connected(port, OPEN_TIMEOUT_S, tls=row.tls)
             self.clients.append(client)
             client.sendall(request)
@@ -110,7 +118,7 @@ def weigh(row: Scenario, way: RunningPeer, seconds: int, stage: Stage) -> Weight
     pids = way.child.pids
     count = min(TLS_CONNECTIONS if row.tls else CONNECTIONS, stage.descriptors // 3 - 200)
     started = {pid: procfs.memory(pid) for pid in pids}
-    figures = load.run(row, way.port, seconds, stage.load_core, stage.folder)
+    figures = generator.run(row, way.port, seconds, stage.load_core, stage.folder)
     problems = [f"{number} {kind} errors" for kind, number in figures.failures.items()]
     settle(pids)
     loaded = {pid: procfs.memory(pid) for pid in pids}

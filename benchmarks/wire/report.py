@@ -6,7 +6,7 @@ from wire.compare import TARGETS, Findings, added, cost, p50, problems_of, ratio
 from wire.idle import Weight
 from wire.origin import MB
 from wire.pictures import pictures
-from wire.running_peers import Remarks
+from wire.running_peers import TWIN, Remarks
 from wire.scenarios import SCENARIOS, Question
 
 PICTURES = "pictures"  # the folder beside the page
@@ -16,11 +16,12 @@ SUBJECTS = ("balance", "compiled", "against")  # who the targets are for
 CPU_NOTE = (
     "CPU µs per request: user and system time of the proxy's whole process tree, median over the rounds (min–max). "
     "Ratios are taken inside each round, then their median. A proxy that keeps its core less busy gathers fewer "
-    "requests per wake-up, so read the ratios beside `core busy`."
+    "requests per wake-up, so read the ratios beside `core busy`. In rows of HTTP/2 `-http1` is the same proxy asked over "
+    "HTTP/1, by the same load in the same rounds."
 )
 TARGETS_NOTE = (
-    "For the compiled Balance. Measured: the median over the rounds (min–max); ratios are taken inside each round to whichever "
-    "of nginx and HAProxy did better in it."
+    "For the compiled Balance. Measured: the median over the rounds (min–max); ratios are taken inside each round, to "
+    "whichever of nginx and HAProxy did better in it, or to Balance's own HTTP/1."
 )
 MEMORY_NOTE = (
     "PSS, KB and MB decimal. Per idle connection: growth of the whole tree's PSS, user space only (the kernel's socket "
@@ -65,7 +66,7 @@ def cpu_table(findings: Findings, scenarios: list[str]) -> str:
         for peer in findings.peers_of(name):
             rounds = findings.rounds_of(name, peer)
             if problems := problems_of(rounds):
-                rows.append([name, peer, f"**INVALID**: {'; '.join(problems)}", *["–"] * 7])
+                rows.append([name, peer, f"**INVALID**: {'; '.join(problems)}", *["–"] * 8])
                 continue
             costs = [sample.cpu_us or 0.0 for sample in rounds]
             user = median([sample.user_us or 0.0 for sample in rounds])
@@ -79,14 +80,19 @@ def cpu_table(findings: Findings, scenarios: list[str]) -> str:
                     cell(user, digits),
                     cell(median(costs) - user, digits),
                     cell(median([cost(sample) for sample in rounds]) if large else None, 1),
-                    cell(ratio(findings, name, peer, "haproxy"), 2),
-                    cell(ratio(findings, name, peer, "nginx"), 2),
+                    cell(ratio(findings, name, peer, "haproxy" + _twin(peer)), 2),
+                    cell(ratio(findings, name, peer, "nginx" + _twin(peer)), 2),
+                    cell(ratio(findings, name, peer, peer.removesuffix(TWIN) + TWIN), 2),
                     cell(median([sample.requests_per_s for sample in rounds]), 0),
                     cell(median([sample.busy or 0.0 for sample in rounds]) * 100, 0, " %"),
                 ]
             )
-    head = ["row", "proxy", "CPU µs/request", "user", "system", "µs/MB", "÷ HAProxy", "÷ nginx", "requests/s"]
-    return table([*head, "core busy"], rows) if rows else ""
+    head = ["row", "proxy", "CPU µs/request", "user", "system", "µs/MB", "÷ HAProxy", "÷ nginx"]
+    return table([*head, "÷ own HTTP/1", "requests/s", "core busy"], rows) if rows else ""
+
+
+def _twin(peer: str) -> str:
+    return TWIN if peer.endswith(TWIN) else ""
 
 
 def latency_table(findings: Findings, scenarios: list[str]) -> str:

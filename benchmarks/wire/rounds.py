@@ -3,7 +3,8 @@
 import sys
 from dataclasses import asdict, dataclass
 
-from wire import load, procfs
+from wire import procfs
+from wire.http2 import generator
 from wire.running_peers import RunningPeer, Stage
 from wire.scenarios import Question, Scenario
 
@@ -44,7 +45,7 @@ def measure(row: Scenario, way: RunningPeer, number: int, seconds: int, stage: S
     pids = way.child.pids if way.child else []
     ticks_before, steal_before = procfs.core_ticks(stage.proxy_core)
     before = procfs.clocks(pids)
-    figures = load.run(row, way.port, seconds, stage.load_core, stage.folder)
+    figures = generator.run(way.row, way.port, seconds, stage.load_core, stage.folder)
     after = procfs.clocks(way.child.pids if way.child else [])
     ticks_after, steal_after = procfs.core_ticks(stage.proxy_core)
     cost = procfs.spent(before, after)
@@ -76,7 +77,7 @@ def measure(row: Scenario, way: RunningPeer, number: int, seconds: int, stage: S
 
 def play(row: Scenario, ways: list[RunningPeer], rounds: int, seconds: int, stage: Stage) -> list[Sample]:
     for way in ways:
-        load.run(row, way.port, WARM_UP_S, stage.load_core, stage.folder)
+        generator.run(way.row, way.port, WARM_UP_S, stage.load_core, stage.folder)
     samples = []
     for number in range(rounds):
         for way in rotated(ways, number):

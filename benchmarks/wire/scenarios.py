@@ -1,6 +1,8 @@
 """The rows of the benchmark: request, protocol, connections. One line in SCENARIOS per row."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from wire.origin import LARGE_BYTES, MIDDLE_BYTES, SMALL_BYTES
@@ -8,7 +10,10 @@ from wire.peers.peer import Mode
 from wire.peers.session import COOKIES
 
 TCP_REQUEST_BYTES = 1024
+GRPC_PATH = "/shop.Catalogue/Find.grpc"  # a type is told by a suffix, where the origin is a server of files
+GRPC_REPLY_BYTES = 105  # a message of 100
 POST_BYTES = 65_536
+PLAIN_CONNECTIONS = 32  # of the rows with small replies
 
 # What a browser or a service behind an API gateway sends: ten fields, Host among them, about 600 bytes.
 HEADERS = (
@@ -50,10 +55,21 @@ class Scenario:
     minimal: bool = False  # Host alone
     sent_bytes: int = 0  # of a body that a POST has
     stages: bool = False  # a route by its host, and five rules that a request passes
+    streams: int = 0  # at once on each connection; the load is then h2load, otherwise wrk
+    http2: bool = False  # between client and proxy: by ALPN over TLS, else by prior knowledge
+    grpc: bool = False  # HTTP/2 on both sides, one call of gRPC for each request
 
     @property
     def method(self) -> str:
-        return "POST" if self.sent_bytes else "GET"
+        return "POST" if self.sent_bytes or self.grpc else "GET"
+
+    @property
+    def twin(self) -> Scenario | None:
+        """What the row is compared with: the plain request over HTTP/1, by the same load; None where there is no such thing."""
+        if not self.http2 or self.question is not Question.CPU:
+            return None
+        plain = replace(self, http2=False, streams=1, connections=PLAIN_CONNECTIONS)
+        return replace(plain, grpc=False, path="/1k", body_bytes=SMALL_BYTES) if self.grpc else plain
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -129,6 +145,56 @@ SCENARIOS: dict[str, Scenario] = {
             "tls-connect", "one handshake per request", Question.CPU, Mode.HTTP, "/1k", SMALL_BYTES, 32, close=True, tls=True
         ),
         Scenario("tls-memory", "idle TLS connections", Question.MEMORY, Mode.HTTP, "/1k", SMALL_BYTES, 32, tls=True),
+        Scenario(
+            "h2-keepalive", "the first row over HTTP/2", Question.CPU, Mode.HTTP, "/1k", SMALL_BYTES, 32, streams=1, http2=True
+        ),
+        Scenario(
+            "h2-ten",
+            "ten requests at once on 4 connections",
+            Question.CPU,
+            Mode.HTTP,
+            "/1k",
+            SMALL_BYTES,
+            4,
+            streams=10,
+            http2=True,
+        ),
+        Scenario(
+            "h2-tls",
+            "HTTP/2 over TLS",
+            Question.CPU,
+            Mode.HTTP,
+            "/1k",
+            SMALL_BYTES,
+            32,
+            streams=1,
+            http2=True,
+            tls=True,
+        ),
+        Scenario("h2-64k", "64 KB reply over HTTP/2", Question.CPU, Mode.HTTP, "/64k", MIDDLE_BYTES, 32, streams=1, http2=True),
+        Scenario(
+            "grpc-unary",
+            "a call of gRPC, HTTP/2 on both sides",
+            Question.CPU,
+            Mode.HTTP,
+            GRPC_PATH,
+            GRPC_REPLY_BYTES,
+            32,
+            streams=1,
+            http2=True,
+            grpc=True,
+        ),
+        Scenario(
+            "h2-memory",
+            "idle connections of HTTP/2",
+            Question.MEMORY,
+            Mode.HTTP,
+            "/1k",
+            SMALL_BYTES,
+            32,
+            streams=1,
+            http2=True,
+        ),
         Scenario("memory", "idle keep-alive connections", Question.MEMORY, Mode.HTTP, "/1k", SMALL_BYTES, 32),
         Scenario("tcp-memory", "idle TCP sessions", Question.MEMORY, Mode.TCP, "/1k", SMALL_BYTES, 32),
     )

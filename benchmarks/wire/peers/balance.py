@@ -85,8 +85,8 @@ class Balance:
     name = "balance"
     python = ""  # an interpreter for which Balance is installed, instead of this tree and its environment
 
-    def missing(self, mode: Mode) -> str | None:
-        return None
+    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
+        return "has no listener of HTTP/2" if http2 else None
 
     def version(self) -> str:
         """Balance's version with the commit, pure or compiled, the interpreter's and uvloop's."""

@@ -15,8 +15,10 @@ class BalanceRoutes(Balance):
         self.name = name
         self._routes = routes
 
-    def missing(self, mode: Mode) -> str | None:
-        return None if mode is Mode.HTTP else "has no routes in TCP mode"
+    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
+        if mode is not Mode.HTTP:
+            return "has no routes in TCP mode"
+        return super().missing(mode, http2=http2)
 
     def text(self, site: Site) -> str:
         return f"{config_text(replace(site, stages=False))}http:\n  routes:\n{self._routes}"

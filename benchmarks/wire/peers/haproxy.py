@@ -21,12 +21,12 @@ defaults
   timeout http-request 10s
 
 listen wire
-  bind 127.0.0.1:{port} backlog 4096{tls}
+  bind 127.0.0.1:{port} backlog 4096{tls}{proto}
 {mode}
 {splice}
 {everything}
 {stages}
-  server a 127.0.0.1:{origin} check inter 2s{server}
+  server a 127.0.0.1:{origin} check inter 2s{server}{back}
 {other}
 """
 
@@ -36,6 +36,9 @@ HTTP = """\
   option forwardfor
   option httpchk GET /1k
   http-reuse always"""
+# Without a host nghttpd takes a check for malformed.
+GRPC = """
+  http-check send meth GET uri /1k hdr Host shop.example"""
 
 EVERYTHING = """\
   retries 2
@@ -63,6 +66,8 @@ backend other
   mode http
   server b 127.0.0.1:9"""
 
+TLS = " ssl crt {pem} alpn {alpn} no-tls-tickets"
+
 TCP = """\
   mode tcp"""
 
@@ -72,7 +77,7 @@ class Haproxy:
         self.name = name
         self.splice = splice
 
-    def missing(self, mode: Mode) -> str | None:
+    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
         return None if shutil.which("haproxy") else "not installed"
 
     def version(self) -> str:
@@ -85,10 +90,12 @@ class Haproxy:
             connections=min(6000, site.descriptors // 3),  # two descriptors each, and the pipes of splicing
             port=site.port,
             origin=site.origin_port,
-            mode=TCP if site.mode is Mode.TCP else HTTP,
+            mode=TCP if site.mode is Mode.TCP else HTTP + (GRPC if site.grpc else ""),
             splice="  option splice-auto" if self.splice else "",
             everything=EVERYTHING.format(cookie=HAPROXY_COOKIE) if site.everything else "",
-            tls=f" ssl crt {site.certificate} alpn http/1.1 no-tls-tickets" if site.certificate else "",
+            tls=TLS.format(pem=site.certificate, alpn="h2" if site.http2 else "http/1.1") if site.certificate else "",
+            proto=" proto h2" if site.http2 and not site.certificate else "",
+            back=" proto h2" if site.grpc else "",
             server=SERVER.format(name=BACKEND) if site.everything else "",
             stages=STAGES if site.stages else "",
             other=OTHER if site.stages else "",

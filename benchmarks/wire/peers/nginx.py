@@ -40,18 +40,26 @@ http {{
   }}
 {maps}
   server {{
-    listen 127.0.0.1:{port} backlog=4096{tls};{name}
+    listen 127.0.0.1:{port} backlog=4096{http2}{tls};{name}
     client_body_buffer_size 128k;
     location / {{{stages}
+{passing}
+    }}
+  }}
+}}"""
+
+PROXY = """\
       proxy_pass http://{pool};
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_max_temp_file_size 0;{everything}
-    }}
-  }}
-}}"""
+      proxy_max_temp_file_size 0;{everything}"""
+
+GRPC = """\
+      grpc_pass grpc://{pool};
+      grpc_set_header Host $http_host;
+      grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"""
 
 # As Balance's five stages: what is denied, a fault on demand, a canary by a hash of the client, fields set, compression.
 MAPS = """
@@ -112,9 +120,11 @@ def stream_module(build: str) -> str | None:
 class Nginx:
     name = "nginx"
 
-    def missing(self, mode: Mode) -> str | None:
+    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
         if shutil.which("nginx") is None:
             return "not installed"
+        if http2 and "--with-http_v2_module" not in build_text():
+            return "built without HTTP/2"
         if mode is Mode.HTTP:
             return None
         line = stream_module(build_text())
@@ -129,16 +139,19 @@ class Nginx:
 
     def command(self, site: Site) -> list[str]:
         tcp = site.mode is Mode.TCP
+        passing = (GRPC if site.grpc else PROXY).format(
+            everything=EVERYTHING if site.everything else "", pool="$pool" if site.stages else "origin"
+        )
         block = (STREAM if tcp else HTTP).format(
             folder=site.folder,
             port=site.port,
             origin=site.origin_port,
             server=SERVER if site.everything else "",
-            everything=EVERYTHING if site.everything else "",
+            http2=" http2" if site.http2 else "",
+            passing=passing,
             maps=MAPS if site.stages else "",
             name=NAME if site.stages else "",
             stages=STAGES if site.stages else "",
-            pool="$pool" if site.stages else "origin",
             tls=TLS.format(pem=site.certificate) if site.certificate else "",
         )
         module = (stream_module(build_text()) or "") if tcp else ""

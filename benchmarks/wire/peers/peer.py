@@ -23,6 +23,8 @@ class Site:
     descriptors: int
     everything: bool = False  # on, of what it can do for a request that goes well
     stages: bool = False  # a route with five stages
+    http2: bool = False  # between clients and the proxy; also between it and the origin, where `grpc`
+    grpc: bool = False
     certificate: Path | None = None  # key and certificate in one PEM file, where clients come over TLS
 
     def write(self, name: str, text: str) -> Path:
@@ -35,8 +37,8 @@ class Peer(Protocol):
     @property
     def name(self) -> str: ...
 
-    def missing(self, mode: Mode) -> str | None:
-        """Why it cannot run here, or None."""
+    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
+        """Why it cannot run here, or cannot speak HTTP/2, or None."""
 
     def version(self) -> str: ...
 
