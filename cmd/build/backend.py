@@ -39,9 +39,10 @@ Settings = Mapping[str, Any] | None
 
 
 class SourceDistribution(sdist):
-    """Holds all that a compiled wheel is made from, though no manifest names it."""
+    """Holds all that a compiled wheel is made from, though no manifest names it, and no tests: they need the whole tree."""
 
     def make_distribution(self) -> None:
+        self.filelist.prune("tests")
         self.filelist.extend([*(f"cmd/build/{name}" for name in BUILDING), *COMMAND, *NATIVE.values()])
         super().make_distribution()
 
