@@ -14,6 +14,7 @@ COMPILED = (
     "balance.background_tasks",
     "balance.balancing",
     "balance.compression",
+    "balance.grpc",
     "balance.health",
     "balance.host_names",
     "balance.http1",
