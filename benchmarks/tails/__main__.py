@@ -29,14 +29,14 @@ sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "tails")]
 from disturbed import Disturbances, DisturbedPeer
 from wire import load
 from wire.child import Child, ChildFailedError, free_port
-from wire.facts import facts
+from wire.findings.facts import facts
+from wire.findings.report import table
 from wire.order import name_and_python, positive, some_of, two_cores
 from wire.origin import Origin
 from wire.peers import PEERS, USUAL
 from wire.peers.balance import Balance, interpreter
 from wire.peers.installed import installed
 from wire.peers.peer import Mode, Peer, Site
-from wire.report import table
 from wire.scenarios import HEADERS, SCENARIOS
 
 ROW = SCENARIOS["http-keepalive"]

@@ -14,14 +14,14 @@ from types import FrameType
 from wire import load
 from wire.certificate import make_certificate
 from wire.child import ChildFailedError
-from wire.compare import Findings
-from wire.facts import facts
+from wire.findings.compare import Findings
+from wire.findings.facts import facts
+from wire.findings.pictures import pictures
+from wire.findings.report import PICTURES, page, placed
 from wire.http2 import generator, grpc_origin
 from wire.idle import Weight, weigh
 from wire.order import Order, read
 from wire.origin import Origin
-from wire.pictures import pictures
-from wire.report import PICTURES, page, placed
 from wire.rounds import Sample, play
 from wire.running_peers import Remarks, Stage, running_peers
 from wire.scenarios import Question, Scenario

@@ -53,10 +53,7 @@ class RunningPeer:
 def start(peer: Peer, row: Scenario, stage: Stage, origin_port: int) -> RunningPeer:
     port, admin_port = free_port(), free_port()
     site = Site(stage.folder, row.mode, port, admin_port, origin_port, stage.descriptors, row.everything)
-    if row.stages:
-        site = replace(site, stages=True)
-    if row.tls:
-        site = replace(site, certificate=stage.certificate)
+    site = replace(site, stages=row.stages, workers=row.workers, certificate=stage.certificate if row.tls else None)
     if row.http2:
         site = replace(site, http2=True, grpc=row.grpc)
     child = Child(peer.name, peer.command(site), stage.folder, stage.proxy_core)

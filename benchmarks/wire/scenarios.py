@@ -55,6 +55,7 @@ class Scenario:
     minimal: bool = False  # Host alone
     sent_bytes: int = 0  # of a body that a POST has
     stages: bool = False  # a route by its host, and five rules that a request passes
+    workers: int = 1
     streams: int = 0  # at once on each connection; the load is then h2load, otherwise wrk
     http2: bool = False  # between client and proxy: by ALPN over TLS, else by prior knowledge
     grpc: bool = False  # HTTP/2 on both sides, one call of gRPC for each request
@@ -196,6 +197,9 @@ SCENARIOS: dict[str, Scenario] = {
             http2=True,
         ),
         Scenario("memory", "idle keep-alive connections", Question.MEMORY, Mode.HTTP, "/1k", SMALL_BYTES, 32),
+        Scenario(
+            "memory-4-workers", "all processes of four workers", Question.MEMORY, Mode.HTTP, "/1k", SMALL_BYTES, 32, workers=4
+        ),
         Scenario("tcp-memory", "idle TCP sessions", Question.MEMORY, Mode.TCP, "/1k", SMALL_BYTES, 32),
     )
 }

@@ -9,7 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from wire import compare, load, order, procfs, report
+from wire import load, order, procfs
+from wire.findings import compare, report
+from wire.findings.pictures import pictures
 from wire.idle import Process, Weight
 from wire.peers import session
 from wire.peers.against import Against
@@ -17,7 +19,6 @@ from wire.peers.balance import Balance, config_text
 from wire.peers.haproxy import Haproxy
 from wire.peers.nginx import Nginx, stream_module
 from wire.peers.peer import Mode, Site
-from wire.pictures import pictures
 from wire.rounds import Sample
 from wire.running_peers import Remarks
 from wire.scenarios import SCENARIOS, TCP_REQUEST_BYTES, Scenario, request_head
@@ -142,6 +143,13 @@ def test_a_route_with_stages_is_asked_of_all_proxies_alike(tmp_path: Path) -> No
             assert word in text.lower(), (peer.name, word)
 
 
+def test_four_workers_are_asked_of_all_proxies_alike(tmp_path: Path) -> None:
+    site = Site(tmp_path, Mode.HTTP, 1, 2, 3, 1000, workers=SCENARIOS["memory-4-workers"].workers)
+    for peer, line in ((Nginx(), "worker_processes 4;"), (Haproxy("haproxy"), "nbthread 4"), (Balance(), "workers: 4")):
+        path = next(Path(word) for word in peer.command(site) if word.endswith((".conf", ".cfg", ".yaml")))
+        assert line in map(str.strip, path.read_text().splitlines())
+
+
 def test_a_script_sends_a_fixed_head_or_one_with_three_counters_and_no_other_directive() -> None:
     assert "request = function" not in load.script(SCENARIOS["http-keepalive"])
     text = load.script(SCENARIOS["http-unique"])
@@ -237,7 +245,12 @@ def test_the_page_says_which_targets_are_met_missed_or_not_measured() -> None:
         for peer, each in costs.items()
         for number, us in enumerate(each)
     ]
-    findings = compare.Findings(tuple(rounds), (Weight("memory", "balance", 5000, 1100.0, (worker,), ()),))
+    weights = (
+        Weight("memory", "balance", 5000, 1100.0, (worker,), ()),
+        Weight("tcp-memory", "balance", 5000, 2960.0, (worker,), ()),
+        Weight("memory-4-workers", "balance", 5000, 1100.0, (worker,) * 6, ()),
+    )
+    findings = compare.Findings(tuple(rounds), weights)
     lines = report.targets_table(findings).splitlines()
     better = "the better of nginx and HAProxy"
     assert f"| http-keepalive | balance | CPU at most 1.0 × {better} | 1.20 (1.00–1.60) × | **missed** |" in lines
@@ -245,6 +258,9 @@ def test_the_page_says_which_targets_are_met_missed_or_not_measured() -> None:
     assert f"| tcp-1k | balance | CPU at most 1.1 × {better} | – | not measured |" in lines
     assert "| memory | balance | an idle connection under 1.2 KB | 1.10 KB | met |" in lines
     assert "| memory | balance | a worker's PSS after load under 25 MB | 20.00 MB | met |" in lines
+    assert "| tcp-memory | balance | an idle session, both its connections, under 3 KB | 2.96 KB | met |" in lines
+    four = "PSS of supervisor, control and 4 workers after load under 100 MB"
+    assert f"| memory-4-workers | balance | {four} | 120.00 MB | **missed** |" in lines
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:

@@ -9,7 +9,7 @@ from test_wire import sample
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from wire import compare, report
+from wire.findings import compare, report
 from wire.http2 import connection, generator, h2load, messages, reply
 from wire.load import LoadFailedError
 from wire.peers.haproxy import Haproxy

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[3]
 CONFIG = """\
 mode: {mode}
 listen: "127.0.0.1:{port}"
-workers: 1
+workers: {workers}
 backends:
   - name: a
     address: "127.0.0.1:{origin}"
@@ -70,6 +70,7 @@ def interpreter() -> str:
 def config_text(site: Site) -> str:
     text = CONFIG.format(
         mode=site.mode.value,
+        workers=site.workers,
         port=site.port,
         origin=site.origin_port,
         admin=site.admin_port,

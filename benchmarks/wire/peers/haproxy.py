@@ -9,7 +9,7 @@ from wire.peers.session import BACKEND, HAPROXY_COOKIE
 
 CONFIG = """\
 global
-  nbthread 1
+  nbthread {threads}
   maxconn {connections}
   tune.ssl.cachesize 0
 
@@ -88,6 +88,7 @@ class Haproxy:
     def command(self, site: Site) -> list[str]:
         text = CONFIG.format(
             connections=min(6000, site.descriptors // 3),  # two descriptors each, and the pipes of splicing
+            threads=site.workers,
             port=site.port,
             origin=site.origin_port,
             mode=TCP if site.mode is Mode.TCP else HTTP + (GRPC if site.grpc else ""),

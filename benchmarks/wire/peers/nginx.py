@@ -12,7 +12,7 @@ from wire.peers.peer import Mode, Site
 CONFIG = """\
 {module}
 daemon off;
-worker_processes 1;
+worker_processes {workers};
 worker_rlimit_nofile {descriptors};
 pid {folder}/nginx.pid;
 error_log stderr error;
@@ -155,5 +155,12 @@ class Nginx:
             tls=TLS.format(pem=site.certificate) if site.certificate else "",
         )
         module = (stream_module(build_text()) or "") if tcp else ""
-        text = CONFIG.format(module=module, folder=site.folder, user=nginx_user(), descriptors=site.descriptors, block=block)
+        text = CONFIG.format(
+            module=module,
+            folder=site.folder,
+            user=nginx_user(),
+            workers=site.workers,
+            descriptors=site.descriptors,
+            block=block,
+        )
         return ["nginx", "-c", str(site.write("nginx.conf", text)), "-p", str(site.folder)]

@@ -25,6 +25,7 @@ class Site:
     stages: bool = False  # a route with five stages
     http2: bool = False  # between clients and the proxy; also between it and the origin, where `grpc`
     grpc: bool = False
+    workers: int = 1  # processes that serve, or threads
     certificate: Path | None = None  # key and certificate in one PEM file, where clients come over TLS
 
     def write(self, name: str, text: str) -> Path:

@@ -2,10 +2,11 @@
 
 from statistics import median
 
-from wire.compare import TARGETS, Findings, added, cost, p50, problems_of, ratio
+from wire.findings.compare import Findings, added, cost, p50, problems_of, ratio
+from wire.findings.pictures import pictures
+from wire.findings.targets import TARGETS
 from wire.idle import Weight
 from wire.origin import MB
-from wire.pictures import pictures
 from wire.running_peers import TWIN, Remarks
 from wire.scenarios import SCENARIOS, Question
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from xml.sax.saxutils import escape
 
-from wire.compare import Findings, cost, problems_of
+from wire.findings.compare import Findings, cost, problems_of
 from wire.idle import Weight
 from wire.scenarios import SCENARIOS, Question
 
@@ -96,7 +96,7 @@ def _latency(findings: Findings) -> list[Group]:
 def _memory(weights: Iterable[Weight]) -> list[Group]:
     bars: dict[str, list[Bar]] = {}
     for weight in weights:
-        if weight.peer in COLOURS and not weight.problems:
+        if weight.peer in COLOURS and not weight.problems and SCENARIOS[weight.scenario].workers == 1:
             bars.setdefault(weight.scenario, []).append(Bar(weight.peer, weight.idle_bytes, f"{weight.idle_bytes:,.0f}"))
     return [Group(name, tuple(found)) for name, found in bars.items()]
 

@@ -1,4 +1,4 @@
-"""Computes medians, ratios within a round, and whether targets are met. No I/O."""
+"""Computes ratios within a round, and of medians what is compared. No I/O."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from statistics import median
 from wire.idle import Weight
 from wire.origin import MB
 from wire.rounds import QUIET, Sample
-from wire.running_peers import TWIN
 from wire.scenarios import SCENARIOS
 
 
@@ -88,71 +87,3 @@ def against_better(
     for sample in (sample for rounds in rivals for sample in rounds):
         best[sample.round] = min(best.get(sample.round, figure(sample)), figure(sample))
     return [(figure(sample), best[sample.round]) for sample in ours if sample.round in best]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    scenario: str
-    promise: str
-    unit: str
-    limit: float
-    measure: Callable[[Findings, str], list[float]]  # one for each round, or one; nothing where it was not measured
-
-
-def _cpu(scenario: str, limit: float) -> Target:
-    def measure(findings: Findings, peer: str) -> list[float]:
-        return [mine / best for mine, best in against_better(findings, scenario, peer, cost)]
-
-    return Target(scenario, f"CPU at most {limit} × the better of nginx and HAProxy", "×", limit, measure)
-
-
-def _own(scenario: str, limit: float) -> Target:
-    def measure(findings: Findings, peer: str) -> list[float]:
-        return [cost(mine) / cost(plain) for mine, plain in pairs(findings, scenario, peer, peer + TWIN)]
-
-    return Target(scenario, f"CPU at most {limit} × its own HTTP/1 request", "×", limit, measure)
-
-
-def _added_p50(findings: Findings, peer: str) -> list[float]:
-    return [mine - best for mine, best in against_better(findings, "http-latency", peer, p50)]
-
-
-def _idle(scenario: str, limit_kb: float) -> Target:
-    def measure(findings: Findings, peer: str) -> list[float]:
-        weight = findings.weight_of(peer, scenario)
-        return [weight.idle_bytes / 1000] if weight else []
-
-    return Target(scenario, f"an idle connection under {limit_kb} KB", "KB", limit_kb, measure)
-
-
-def _worker_mb(findings: Findings, peer: str) -> list[float]:
-    weight = findings.weight_of(peer)
-    return [weight.worker.loaded_pss / MB] if weight else []
-
-
-# What the compiled Balance is held to.
-TARGETS = (
-    _cpu("http-keepalive", 1.0),
-    _cpu("http-minimal", 1.1),
-    _cpu("http-everything", 1.05),
-    _cpu("http-unique", 1.4),
-    _cpu("http-route-stages", 1.1),
-    _cpu("http-chunked", 1.1),
-    _cpu("http-close", 1.4),
-    _cpu("http-64k", 0.95),
-    _cpu("http-post-64k", 0.95),
-    _cpu("http-10m", 0.8),
-    _cpu("tcp-1k", 1.1),
-    _cpu("tcp-connect", 1.5),
-    _cpu("tcp-10m", 0.8),
-    _cpu("tls-keepalive", 1.25),
-    _cpu("tls-64k", 0.95),
-    _cpu("tls-connect", 1.3),
-    Target("http-latency", "p50 not above the better of nginx and HAProxy", "µs", 0.0, _added_p50),
-    _own("h2-keepalive", 1.5),
-    _own("h2-ten", 1.2),
-    _own("grpc-unary", 1.7),
-    _idle("h2-memory", 6.0),
-    _idle("memory", 1.2),
-    Target("memory", "a worker's PSS after load under 25 MB", "MB", 25.0, _worker_mb),
-)
