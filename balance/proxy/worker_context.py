@@ -23,8 +23,8 @@ from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.descriptor_limit import DescriptorLimit
 from balance.proxy.net.dial import Resolver
 from balance.proxy.net.job_threads import JobThreads
-from balance.proxy.net.polled_transport import TransportPoll
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
+from balance.proxy.net.transport_poll import TransportPoll
 from balance.proxy.net.turns import Turns
 from balance.proxy.tracing.tracer import Tracer
 from balance.proxy.warning_throttle import NO_REQUEST, RequestIds, ThrottledWarning, about, log

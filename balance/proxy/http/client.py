@@ -198,9 +198,6 @@ class HttpClient(ExchangeClient):
         elif self._state is LINGERING:
             self.arm(monotonic(), LINGER_S)  # the client is still sending
 
-    def spliced(self, size: int) -> None:
-        """See Receiver. Not called: no bytes of HTTP pass by unread."""
-
     def _wait_for_turn(self, data: bytes) -> None:
         """A body in many small chunks: the rest of what has come is read later, so that nobody else is held up."""
         self._buffer = data

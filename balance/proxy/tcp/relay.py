@@ -13,7 +13,6 @@ from typing import Final, Protocol, cast
 from balance.model import Why
 from balance.proxy.clients import Clients
 from balance.proxy.net.backpressure import Backpressure
-from balance.proxy.net.polled_transport import PolledTransport
 from balance.proxy.net.sockets import end_tls, has_tls, keep_alive, read_at_once, read_now, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 from balance.tls.backend_failure import late_refusal
@@ -38,7 +37,6 @@ class RelayEnd(Backpressure):
         "is_full",
         "is_lost",
         "is_unwatched",
-        "may_splice",
         "other",
         "peer",
         "relay",
@@ -54,7 +52,6 @@ class RelayEnd(Backpressure):
         self.bytes_received = 0
         self.saw_eof = False
         self.is_lost = False
-        self.may_splice = False  # nobody but the peer looks at its bytes
         self.is_full = False  # its write buffer is above the high-water mark
         self.clients: Clients | None = None  # of a client's end: where it is counted
         self.is_unwatched = False  # a backend's, for which keep-alive is to be turned on
@@ -78,20 +75,11 @@ class RelayEnd(Backpressure):
                 self.pause()
         elif not peer.is_closing():  # uvloop's write() raises on a closed handle
             peer.write(data)
-            if size >= BULK and self.may_splice:
-                self._splice(peer)
+            if size >= BULK:
+                self.brings_bulk(peer)
 
-    def _splice(self, peer: asyncio.Transport) -> None:
-        """It brings much: have the kernel move the bytes, where both connections are plain."""
-        self.may_splice = False
-        source: object = self.transport
-        sink: object = peer
-        if isinstance(source, PolledTransport) and isinstance(sink, PolledTransport):
-            source.splice_into(sink)
-
-    def spliced(self, size: int) -> None:
-        """The kernel has moved so many bytes to the peer."""
-        self.bytes_received += size
+    def brings_bulk(self, peer: asyncio.Transport) -> None:
+        """It brings much. Nothing here: whoever follows what it brings, as frames are, has to see every byte. See BulkEnd."""
 
     def eof_received(self) -> bool:
         self.saw_eof = True

@@ -14,10 +14,11 @@ from balance.model import BACKEND_TLS, Outcome, Why
 from balance.proxy.access_records import session
 from balance.proxy.clients import Clients
 from balance.proxy.net.dial import connect_error, dial
-from balance.proxy.net.polled_transport import PolledTransport
+from balance.proxy.net.polled_dial import PolledDial
 from balance.proxy.net.sockets import KEEP_ALIVE_AFTER_S, has_tls, other_address, reset, was_reset
 from balance.proxy.net.timer_wheel import NEVER
-from balance.proxy.tcp.relay import Relay, RelayEnd
+from balance.proxy.tcp.bulk_end import BulkEnd
+from balance.proxy.tcp.relay import Relay
 from balance.proxy.warning_throttle import RequestIds
 from balance.proxy.worker_context import WorkerContext
 from balance.proxy_protocol.header_writer import header
@@ -31,7 +32,7 @@ _BACKENDS_FAULT: Final = BACKEND_TLS | {Why.RESET_MID_RESPONSE}
 _NO_FIELDS: Final = RequestFields()  # TCP mode has no fields to hash
 
 
-class Downstream(RelayEnd):
+class Downstream(BulkEnd):
     """A client's connection in TCP mode, and the account of its session."""
 
     __slots__ = (
@@ -59,15 +60,15 @@ class Downstream(RelayEnd):
 
     def __init__(self, worker: WorkerContext, listener: Listener, clients: Clients | None = None, address: Any = None) -> None:
         """It is counted in `clients` until its end. `address` is the client's, if known; else the transport is asked."""
-        RelayEnd.__init__(self)
+        BulkEnd.__init__(self)
         self.clients = clients
         self._address = address
         self._worker = worker
         self._listener = listener
         self._max_tries = DEFAULT_MAX_CONNECTS if listener.retrying is None else listener.retrying.max_connects
         self._lease: Lease | None = None
-        self._upstream: RelayEnd | None = None  # to the backend of the lease
-        self._dialing: PolledTransport | asyncio.Task[None] | None = None
+        self._upstream: BulkEnd | None = None  # to the backend of the lease
+        self._dialing: PolledDial | asyncio.Task[None] | None = None
         self._tried: list[Backend] = []
         self._failures: list[FailedTry] = []  # the same, for the access log
         self._why: Why | None = None  # and `_detail`: of the last failure
@@ -83,7 +84,7 @@ class Downstream(RelayEnd):
         self._totals = (0, 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        RelayEnd.connection_made(self, transport)
+        BulkEnd.connection_made(self, transport)
         worker = self._worker
         worker.connections.add(self)
         worker.row.cells[counters.CONNECTIONS] += 1
@@ -96,7 +97,7 @@ class Downstream(RelayEnd):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._worker.connections.discard(self)
-        RelayEnd.connection_lost(self, exc)
+        BulkEnd.connection_lost(self, exc)
         # Who has left without a reset (TLS has no half-close here) may have said something: it arrives.
         if not self._is_settled and not (exc is None and self.early):
             self._give_up(Why.CLIENT_ABORT)
@@ -170,7 +171,7 @@ class Downstream(RelayEnd):
         if backend.tls is not None or not (host or address.is_unix):
             self._dialing = spawn(self._dial(backend), "dial")
             return True
-        upstream = self._upstream = RelayEnd()
+        upstream = self._upstream = BulkEnd()
         lease = self._lease
         assert lease is not None
         try:
@@ -187,7 +188,7 @@ class Downstream(RelayEnd):
         worker, tls, connect_s = self._worker, backend.tls, self._listener.timeouts.connect_s
         header = self._proxy_header(backend.proxy_protocol) if tls is not None and backend.proxy_protocol else b""
         try:
-            self._upstream = await dial(worker.loop, worker.resolver, backend.address, RelayEnd, connect_s, tls, header)
+            self._upstream = await dial(worker.loop, worker.resolver, backend.address, BulkEnd, connect_s, tls, header)
         except UpstreamError as error:
             self._failed(error)
             self._go_on()
@@ -237,7 +238,7 @@ class Downstream(RelayEnd):
         upstream, self._upstream = self._upstream, None
         if dialing is not None:
             self._worker.descriptors.upstreams -= 1
-            if isinstance(dialing, PolledTransport):
+            if isinstance(dialing, PolledDial):
                 dialing.abort()
             else:
                 dialing.cancel()  # without effect when that is who calls
@@ -355,7 +356,6 @@ class Downstream(RelayEnd):
         self._joined = now = time.monotonic()
         lease.answered(now)  # the time to connect is the only latency in TCP mode
         self._attempts = len(self._tried) + 1
-        self.may_splice = upstream.may_splice = True
         Relay(self, upstream, worker.wheel, idle_s, timeouts.half_closed_s, self, now)
 
     def _proxy_header(self, version: str) -> bytes:

@@ -16,9 +16,11 @@ import pytest
 from stage import Stage, until
 
 from balance.model import Address
-from balance.proxy.net.polled_transport import HIGH, LOW, MANY_BYTES, PolledTransport, TransportPoll
+from balance.proxy.net.polled_dial import PolledDial
+from balance.proxy.net.polled_transport import HIGH, LOW, MANY_BYTES, PolledTransport
 from balance.proxy.net.sockets import reset
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
+from balance.proxy.net.transport_poll import TransportPoll
 
 
 class Noting:
@@ -90,10 +92,9 @@ class Here:
         self.poll.accepted(socket.AF_INET, near.detach(), protocol)
         return protocol, far
 
-    def dial(self, address: Address, timeout_s: float = 0.0) -> tuple[Noting, Dialling, PolledTransport]:
+    def dial(self, address: Address, timeout_s: float = 0.0) -> tuple[Noting, Dialling, PolledDial]:
         protocol, dialling = Noting(), Dialling()
-        transport = self.poll.connect(address, address.host, protocol, dialling, timeout_s, monotonic())
-        return protocol, dialling, transport
+        return protocol, dialling, self.poll.connect(address, address.host, protocol, dialling, timeout_s, monotonic())
 
     async def received(self, far: socket.socket, size: int) -> bytes:
         """So much, read without haste."""
@@ -115,12 +116,12 @@ def here(stage: Stage) -> Iterator[Here]:
     here = Here(stage)
     yield here
     here.close()
-    assert here.poll._by_fd == {}, "a connection was left"
+    assert here.poll.is_empty, "a connection was left"
     here.poll.close()
 
 
 async def nothing_left(here: Here) -> None:
-    await until(lambda: not here.poll._by_fd)
+    await until(lambda: here.poll.is_empty)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -433,7 +434,7 @@ async def test_a_descriptor_is_not_given_to_another_while_its_events_are_looked_
     first, far = here.accepted()
     second, far_away = here.accepted()
     hanging = here.stage.hanging()
-    dials: list[tuple[Noting, Dialling, PolledTransport]] = []
+    dials: list[tuple[Noting, Dialling, PolledDial]] = []
 
     def close_other(other: Noting) -> None:
         if not dials:
@@ -448,6 +449,7 @@ async def test_a_descriptor_is_not_given_to_another_while_its_events_are_looked_
     await asyncio.sleep(0.02)
     ((protocol, dialling, transport),) = dials
     assert (protocol.told, dialling.told) == ([], [])
-    for each in (first.transport, second.transport, transport):
+    transport.abort()
+    for each in (first.transport, second.transport):
         each.abort()
     await nothing_left(here)

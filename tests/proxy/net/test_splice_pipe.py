@@ -8,7 +8,8 @@ import os
 import random
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import cast
 
 import pytest
@@ -18,8 +19,13 @@ from stage import Stage, until
 from balance.model import Mode, Why
 from balance.proxy.net.polled_transport import PolledTransport
 from balance.proxy.net.splice_pipe import SplicePipe
-from balance.proxy.tcp.relay import BULK, RelayEnd
+from balance.proxy.net.timer_wheel import TimerWheel
+from balance.proxy.net.transport_poll import TransportPoll
+from balance.proxy.tcp.bulk_end import BulkEnd
+from balance.proxy.tcp.relay import RelayEnd
 from balance.proxy.tcp.session import Downstream
+from balance.proxy.tunnel.tunnel import TunnelEnd
+from balance.proxy.tunnel.websocket import WebSocketEnd
 from balance.runtime import counters
 
 MEGABYTE = 1 << 20
@@ -240,10 +246,40 @@ async def test_sessions_leave_no_descriptor(stage: Stage) -> None:
     assert counts[1] == counts[2]
 
 
-def test_ends_whose_bytes_somebody_follows_are_never_spliced() -> None:
-    end = RelayEnd()
-    assert not end.may_splice
-    assert BULK > 65_536
+@pytest.mark.parametrize(
+    ("make", "is_spliced"), [(BulkEnd, True), (lambda: TunnelEnd(None), False), (lambda: WebSocketEnd(None), False)]
+)
+async def test_an_end_whose_bytes_are_followed_is_never_spliced(
+    stage: Stage, make: Callable[[], RelayEnd], is_spliced: bool
+) -> None:
+    """Bulk on two plain connections, where ends of TCP mode have the kernel move it."""
+    poll = TransportPoll(stage.loop, TimerWheel(monotonic()))
+    ends, far = [make(), make()], []
+    for end in ends:
+        near, away = socket.socketpair()
+        poll.accepted(socket.AF_UNIX, near.detach(), end)
+        away.setblocking(False)
+        far.append(away)
+    ends[0].peer, ends[1].peer = ends[1].transport, ends[0].transport
+    frames = frame(b"x" * MEGABYTE) * 4
+    sending = stage.loop.create_task(stage.loop.sock_sendall(far[0], frames))
+    got = b""
+    while len(got) < len(frames):
+        got += await stage.loop.sock_recv(far[1], MEGABYTE)
+    await sending
+    assert got == frames
+    assert ends[0].bytes_received == len(frames)
+    assert (cast(PolledTransport, ends[0].transport)._sink is not None) == is_spliced
+    for end, away in zip(ends, far, strict=True):
+        end.transport.abort()
+        away.close()
+    await until(lambda: poll.is_empty)
+    poll.close()
+
+
+def frame(payload: bytes) -> bytes:
+    """A WebSocket frame of a server (RFC 6455 section 5.2)."""
+    return b"\x82\x7f" + len(payload).to_bytes(8, "big") + payload
 
 
 async def test_bytes_behind_an_urgent_one_pass_as_well(stage: Stage) -> None:

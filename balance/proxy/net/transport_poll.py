@@ -1,0 +1,197 @@
+"""Plain connections on an epoll of their own, which the event loop watches as one descriptor.
+
+Why, with figures: DESIGN.md, Accepting connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import select
+import socket
+from typing import Any, Final, cast
+
+from balance.model import Address
+from balance.proxy.net.polled_dial import Dialler, PolledDial
+from balance.proxy.net.polled_transport import MANY_BYTES, PolledTransport, Receiver
+from balance.proxy.net.splice_pipe import SplicePipe
+from balance.proxy.net.timer_wheel import TimerWheel
+
+_EDGES: Final = int(select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLPRI | select.EPOLLET)
+_ALL_EDGES: Final = _EDGES | int(select.EPOLLOUT)
+
+# In one turn of the loop; other descriptors have theirs in between. So many fit into what the interpreter allocates itself, the
+# C library needs ten times as long for twice as many.
+MOST_EVENTS: Final = 42
+
+_NONBLOCKING_STREAM: Final = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK)
+_AF_UNIX: Final = int(socket.AF_UNIX)
+_AF_INET: Final = int(socket.AF_INET)
+_AF_INET6: Final = int(socket.AF_INET6)
+
+
+class TransportPoll:
+    """One worker's."""
+
+    __slots__ = ("_again", "_by_fd", "_dead", "_dials", "_epoll", "_is_due", "_is_turning", "_pipe", "_wait", "loop", "scratch",
+                 "wheel")  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wheel: TimerWheel) -> None:
+        """OSError when there is no descriptor for it."""
+        self.loop = loop
+        self.wheel = wheel
+        self._epoll = select.epoll()
+        self._wait = self._epoll.poll  # bound once
+        self._by_fd: dict[int, PolledTransport] = {}
+        self._dials: dict[int, PolledDial] = {}  # those that are not connected yet
+        self._again: list[PolledTransport] = []  # look again at what they have seen
+        self._dead: list[PolledTransport | PolledDial] = []  # closed: it is to be told
+        self._is_turning = False
+        self._is_due = False
+        self._pipe: SplicePipe | None = None
+        self.scratch = memoryview(bytearray(MANY_BYTES))  # what is read into, and taken out at once
+        loop.add_reader(self._epoll.fileno(), self._turn)
+
+    @property
+    def is_empty(self) -> bool:
+        """There is no connection on it, and none is dialled."""
+        return not self._by_fd and not self._dials
+
+    def close(self) -> None:
+        """No connection may be left."""
+        self.loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        if self._pipe is not None and not self._pipe.is_closed:
+            self._pipe.close()
+
+    def accepted(self, family: int, fd: int, protocol: Receiver) -> None:
+        """Begin with a connection that accept() gave. OSError when it can't be watched; its descriptor stays the caller's."""
+        os.set_blocking(fd, False)
+        self._epoll.register(fd, _EDGES)
+        transport = self._by_fd[fd] = PolledTransport(self, family, fd, protocol, None)
+        try:
+            protocol.connection_made(cast(asyncio.BaseTransport, transport))
+        except Exception as error:
+            self.loop.call_exception_handler({"message": "a connection's protocol failed", "exception": error})
+            transport.abort()
+
+    def connect(
+        self, address: Address, host: str, protocol: Receiver, dialler: Dialler, timeout_s: float, now: float
+    ) -> PolledDial:
+        """Connect to `address`, at `host` if it has one: an IP address. OSError when that fails at once.
+
+        `timeout_s` seconds from `now`, 0: no limit. Abort what is returned to cancel it.
+        """
+        target: Any = (host, address.port)
+        if address.is_unix:
+            family, target = _AF_UNIX, address.path
+        else:
+            family = _AF_INET6 if ":" in host else _AF_INET
+        sock = socket.socket(family, _NONBLOCKING_STREAM, 0)
+        try:
+            failed = sock.connect_ex(target)
+            if failed and failed != errno.EINPROGRESS:
+                raise OSError(failed, os.strerror(failed))
+            fd = sock.fileno()
+            self._epoll.register(fd, _ALL_EDGES)
+        except BaseException:
+            sock.close()
+            raise
+        dial = self._dials[fd] = PolledDial(self, family, fd, sock, protocol, dialler)
+        if timeout_s:
+            dial.deadline = now + timeout_s
+            self.wheel.watch(dial, now)
+        return dial
+
+    # --- calls from transports and dials ----------------------------------------------------------------
+
+    def connected(self, fd: int, transport: PolledTransport) -> None:
+        """A dial has become this."""
+        del self._dials[fd]
+        self._by_fd[fd] = transport
+
+    def pipe(self) -> SplicePipe:
+        """What bytes are moved through. OSError when there are no descriptors for it."""
+        if self._pipe is None or self._pipe.is_closed:
+            self._pipe = SplicePipe()
+        return self._pipe
+
+    def watch_room(self, fd: int) -> None:
+        """From now on tell of room for more bytes, too."""
+        self._epoll.modify(fd, _ALL_EDGES)
+
+    def again(self, transport: PolledTransport) -> None:
+        """Have its look_again() called at the next turn of the loop, once."""
+        if not transport.is_queued:
+            transport.is_queued = True
+            self._again.append(transport)
+            self._come_back()
+
+    def bury(self, closed: PolledTransport | PolledDial) -> None:
+        """Call connection_lost() and close, at the end of this turn or at the next one.
+
+        Till then no other connection gets the descriptor's number, for which this turn may still have events.
+        """
+        self._dead.append(closed)
+        if not self._is_turning:
+            self._come_back()
+
+    def _come_back(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_due = False
+        again, self._again = self._again, []
+        self._is_turning = True
+        try:
+            for transport in again:
+                transport.look_again()
+        finally:
+            self._is_turning = False
+            if self._dead:
+                self._end_turn()
+
+    def _turn(self) -> None:
+        by_fd = self._by_fd
+        self._is_turning = True
+        try:
+            for fd, events in self._wait(0, MOST_EVENTS):
+                transport = by_fd.get(fd)
+                if transport is not None:
+                    transport.ready(events)
+                elif (dial := self._dials.get(fd)) is not None:
+                    dial.ready(events)
+        finally:
+            self._is_turning = False
+            if self._dead:
+                self._end_turn()
+
+    def _end_turn(self) -> None:
+        self._is_turning = True
+        try:
+            while self._dead:  # each may bring another
+                dead, self._dead = self._dead, []
+                for closed in dead:
+                    self._end(closed)
+        finally:
+            self._is_turning = False
+
+    def _end(self, closed: PolledTransport | PolledDial) -> None:
+        try:
+            closed.buried()
+        except Exception as error:
+            self._failed_at_its_end(error)
+        if isinstance(closed, PolledDial):
+            self._dials.pop(closed.fd, None)
+        else:
+            self._by_fd.pop(closed.fd, None)
+        try:
+            closed.close_now()
+        except Exception as error:
+            self._failed_at_its_end(error)
+
+    def _failed_at_its_end(self, error: Exception) -> None:
+        self.loop.call_exception_handler({"message": "a connection's protocol failed at its end", "exception": error})
