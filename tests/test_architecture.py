@@ -50,6 +50,8 @@ TESTED_ELSEWHERE = {
     "http2/hpack/field_encoder": "http2/hpack/test_field_decoder.py",
     "http2/frames": "http2/test_http2_session.py",
     "http2/handler": "http2/test_http2_session.py",
+    "http2/hpack/field": "http2/hpack/test_field_decoder.py",
+    "http2/hpack/tail": "http2/hpack/test_request_tails.py",
     "http2/hpack/huffman": "http2/hpack/test_field_decoder.py",
     "http2/frame_reader": "http2/test_http2_session.py",
     "http2/message_fields": "http2/test_request_head.py",

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
-from balance.http2.hpack.field_decoder import Field
-from balance.http2.message_fields import NO_LENGTH, check_field, malformed, read_length
-
-_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET: Final = re.compile(rb"/[!\"$-~]*")  # visible ASCII without `#`, as in HTTP/1.1
-_PSEUDO: Final = frozenset((b":method", b":path", b":scheme", b":authority", b":protocol"))
+from balance.http2.hpack.field import UNJUDGED, Field
+from balance.http2.hpack.field_decoder import FieldDecoder
+from balance.http2.message_fields import (
+    AUTHORITY,
+    CONTENT_LENGTH,
+    CRUMB,
+    HOST,
+    METHOD,
+    NO_LENGTH,
+    PATH,
+    PLAIN,
+    PRIORITY,
+    PROTOCOL,
+    SCHEME,
+    judge,
+    malformed,
+    read_length,
+)
 
 
 class RequestHead:
@@ -29,72 +38,93 @@ class RequestHead:
         self.priority = b""  # RFC 9218
 
 
-def read_request(fields: list[Field], *, ends: bool, allows_protocol: bool) -> RequestHead:
-    """`ends`: the message has no body. `allows_protocol`: extended CONNECT was offered. StreamFault."""
+def read_request(fields: list[Field], decoder: FieldDecoder, *, ends: bool, allows_protocol: bool) -> RequestHead:
+    """What `decoder` has just read. `ends`: no content comes. `allows_protocol`: extended CONNECT was offered. StreamFault."""
     head = RequestHead()
-    pseudo: dict[bytes, bytes] = {}
+    method: bytes | None = None
+    path: bytes | None = None
+    scheme: bytes | None = None
+    authority: bytes | None = None
+    protocol: bytes | None = None
+    host: bytes | None = None
     lines: list[bytes] = []
-    crumbs: list[bytes] = []
-    cookie_line = host = None
-    for name, value in fields:
-        if name[:1] == b":":
-            if name not in _PSEUDO or name in pseudo:
-                raise malformed(f"the pseudo-field {name[:64]!r} comes twice, or is of no request")
-            if lines or host is not None:
-                raise malformed("a pseudo-field behind others")
-            check_field(name[1:], value)
-            pseudo[name] = value
-            continue
-        check_field(name, value)
-        if name == b"cookie":
-            if cookie_line is None:
+    crumbs: list[bytes] | None = None
+    cookie_line = 0
+    for field in fields:
+        kind = field.kind
+        if kind == UNJUDGED:
+            kind = judge(field)
+        if kind == PLAIN:
+            lines.append(field.line)
+        elif kind == CRUMB:
+            if crumbs is None:
+                crumbs = []
                 cookie_line = len(lines)
                 lines.append(b"")
-            crumbs.append(value)
-            continue
-        if name == b"host":
+            crumbs.append(field.value)
+        elif kind == HOST:
             if host is not None:
                 raise malformed("two hosts")
-            host = value
-            continue
-        if name == b"content-length":
-            head.length = read_length(value, head.length)
-        elif name == b"priority":
-            head.priority = value
-        lines.append(b"%b: %b\r\n" % (name, value))
-    if cookie_line is not None:
-        lines[cookie_line] = b"cookie: %b\r\n" % b"; ".join(crumbs)
-    head.lines = b"".join(lines)
+            host = field.value
+        elif kind == CONTENT_LENGTH:
+            head.length = read_length(field.value, head.length)
+            lines.append(field.line)
+        elif kind == PRIORITY:
+            head.priority = field.value
+            lines.append(field.line)
+        elif lines or host is not None:
+            raise malformed("a pseudo-field behind others")
+        elif kind == METHOD and method is None:
+            method = field.value
+        elif kind == PATH and path is None:
+            path = field.value
+        elif kind == SCHEME and scheme is None:
+            scheme = field.value
+        elif kind == AUTHORITY and authority is None:
+            authority = field.value
+        elif kind == PROTOCOL and protocol is None:
+            protocol = field.value
+        else:
+            raise malformed(f"the pseudo-field {field.name!r} comes twice, or is of no request")
+    tail = decoder.tail
+    if tail is not None:
+        head.lines = tail.lines
+        head.length = tail.length
+        head.priority = tail.priority
+        host = tail.host
+    else:
+        if crumbs is not None:
+            lines[cookie_line] = b"cookie: %b\r\n" % b"; ".join(crumbs)
+        head.lines = b"".join(lines)
+        new_tail = decoder.new_tail
+        if new_tail is not None:
+            new_tail.lines = head.lines
+            new_tail.length = head.length
+            new_tail.priority = head.priority
+            new_tail.host = host
+            decoder.remember(new_tail)
     if ends and head.length > 0:
         raise malformed("a content-length, and no content")
-    _read_pseudo(head, pseudo, host, allows_protocol)
-    return head
-
-
-def _read_pseudo(head: RequestHead, pseudo: dict[bytes, bytes], host: bytes | None, allows_protocol: bool) -> None:
-    method = pseudo.get(b":method", b"")
-    if not _TOKEN.fullmatch(method):
-        raise malformed(":method is no token")
+    if method is None:
+        raise malformed("no :method")
     head.method = method
-    authority = pseudo.get(b":authority")
-    if authority is not None and host is not None and authority.lower() != host.lower():
+    if authority is not None and host is not None and authority != host and authority.lower() != host.lower():
         raise malformed(":authority and host differ")
     head.authority = authority or host or b""
     if not head.authority:
         raise malformed("neither :authority nor host")
-    if b":protocol" in pseudo:
+    if protocol is not None:
         if method != b"CONNECT" or not allows_protocol:
             raise malformed(":protocol, which was not offered")
-        head.protocol = pseudo[b":protocol"]
+        head.protocol = protocol
     elif method == b"CONNECT":
-        if b":path" in pseudo or b":scheme" in pseudo:
+        if path is not None or scheme is not None:
             raise malformed("CONNECT with :path or :scheme")
-        return
-    scheme = pseudo.get(b":scheme", b"")
-    if scheme not in (b"https", b"http"):
-        raise malformed(":scheme is neither http nor https")
-    head.scheme = scheme
-    target = pseudo.get(b":path", b"")
-    if not _TARGET.fullmatch(target) and not (target == b"*" and method == b"OPTIONS"):
+        return head
+    if scheme is None or path is None:
+        raise malformed("no :scheme, or no :path")
+    if path == b"*" and method != b"OPTIONS":
         raise malformed(":path is no path")
-    head.target = target
+    head.scheme = scheme
+    head.target = path
+    return head

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from balance.http2.hpack.field_decoder import Field
-from balance.http2.message_fields import NO_LENGTH, check_field, malformed, read_length
+from balance.http2.hpack.field import PSEUDO, UNJUDGED, Field
+from balance.http2.message_fields import CONTENT_LENGTH, CRUMB, NO_LENGTH, judge, malformed, read_length
 
 _STATUS: Final = re.compile(rb"[1-9][0-9]{2}")
 
@@ -28,18 +28,20 @@ class ResponseHead:
 
 def read_response(fields: list[Field], *, ends: bool) -> ResponseHead:
     """`ends`: the message ends with its head. StreamFault."""
-    if not fields or fields[0][0] != b":status" or not _STATUS.fullmatch(fields[0][1]):
+    if not fields or fields[0].name != b":status" or not _STATUS.fullmatch(fields[0].value):
         raise malformed("a response without :status")
-    status = int(fields[0][1])
+    status = int(fields[0].value)
     length = NO_LENGTH
     lines = []
-    for name, value in fields[1:]:
-        if name[:1] == b":":
+    for field in fields[1:]:
+        if field.group == PSEUDO:
             raise malformed("a pseudo-field that a response does not have, or behind others")
-        check_field(name, value)
-        if name == b"content-length":
-            length = read_length(value, length)
-        lines.append(b"%b: %b\r\n" % (name, value))
+        kind = field.kind
+        if kind == UNJUDGED:
+            kind = judge(field)
+        if kind == CONTENT_LENGTH:
+            length = read_length(field.value, length)
+        lines.append(b"cookie: %b\r\n" % field.value if kind == CRUMB else field.line)
     if status < 200 and ends:
         raise malformed("an interim response that ends the stream")
     if status == 101:

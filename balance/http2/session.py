@@ -41,7 +41,8 @@ from balance.http2.frames import (
     WINDOW_UPDATE,
 )
 from balance.http2.handler import SessionHandler
-from balance.http2.hpack.field_decoder import TABLE_BYTES, Field, FieldDecoder
+from balance.http2.hpack.field import Field
+from balance.http2.hpack.field_decoder import TABLE_BYTES, FieldDecoder
 from balance.http2.message_fields import NO_LENGTH, malformed, trailer_lines
 from balance.http2.offences import Offences
 from balance.http2.outflow import Outflow
@@ -302,7 +303,7 @@ class Session:
         if stream is None and self.is_server and stream_id > self._ids.last:
             if not stream_id & 1:
                 raise ConnectionFault(PROTOCOL_ERROR, "a client opens a stream of an even number")
-            fields = self._decoder.decode(block)
+            fields = self._decoder.decode_request(block)
             if not self._ids.is_final:  # else it is above the number that our last GOAWAY has named
                 self._ids.last = stream_id
                 self._on_new(stream_id, fields, ends, now)
@@ -341,7 +342,7 @@ class Session:
             self._offence("heads that are too large", now)
             self.handler.on_too_large(stream, ends=ends)
             return
-        head = read_request(fields, ends=ends, allows_protocol=self.limits.allows_protocol)
+        head = read_request(fields, self._decoder, ends=ends, allows_protocol=self.limits.allows_protocol)
         stream.length = head.length
         self.streams[stream_id] = stream
         self.handler.on_request(stream, head, ends=ends)

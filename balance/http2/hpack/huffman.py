@@ -100,7 +100,7 @@ _STEPS, _MAY_END = _steps()
 def decode(data: bytes) -> bytes:
     """The string. ConnectionFault for one with EOS in it or with another padding (RFC 7541 section 5.2)."""
     steps = _STEPS
-    out = bytearray()
+    out: list[int] = []
     node = 0
     for byte in data:
         step = steps[node << 4 | byte >> 4]
