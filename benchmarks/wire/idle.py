@@ -4,12 +4,12 @@ import ssl
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from socket import socket
 
 from wire import procfs
 from wire.child import connected
-from wire.http2 import generator
-from wire.http2.connection import Connection
+from wire.http2 import connection, generator
 from wire.running_peers import RunningPeer, Stage
 from wire.scenarios import Scenario, request_head
 
@@ -61,11 +61,13 @@ class IdleCrowd:
 
     def open(self, row: Scenario, port: int, count: int) -> None:
         request = request_head(row).encode()
-        for _ in range(count):
+        for number in range(count):
             if row.http2:
-                connection = Connection(port, OPEN_TIMEOUT_S, tls=row.tls)
-                self.clients.append(connection.socket)
-                if (size := connection.ask(row)) != row.body_bytes:
+                opened = connection.connected(port, OPEN_TIMEOUT_S, tls=row.tls)
+                self.clients.append(opened)
+                if (
+                    size := connection.Connection(opened).ask(partial(connection.request, row, client=number + 1))
+                ) != row.body_bytes:
                     raise ConnectionError(f"{size} bytes, not {row.body_bytes}")
                 continue
             client = connected(port, OPEN_TIMEOUT_S, tls=row.tls)

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import hpack
 import pytest
 from test_wire import sample
 
@@ -16,8 +17,6 @@ from wire.peers.haproxy import Haproxy
 from wire.peers.nginx import Nginx
 from wire.peers.peer import Mode, Site
 from wire.scenarios import SCENARIOS, Question, Scenario
-
-from balance.http2.hpack.field_decoder import FieldDecoder
 
 ROWS = {name: row for name, row in SCENARIOS.items() if row.http2}
 PRINTED = """\
@@ -84,9 +83,15 @@ def test_a_call_of_grpc_is_a_post_of_one_message(tmp_path: Path) -> None:
 def test_the_harness_s_own_request_says_what_h2load_says(row: Scenario) -> None:
     data = connection.request(row, 1)
     size = int.from_bytes(data[:3], "big")
-    fields = FieldDecoder(100, 65_536).decode(data[9 : 9 + size])
+    fields = hpack.Decoder().decode(data[9 : 9 + size], raw=True)
     assert fields == [(name.encode(), value.encode()) for name, value in messages.all_fields(row)]
     assert (data[3:9], len(data) > 9 + size) == (b"\x01" + bytes([4 if row.grpc else 5]) + b"\0\0\0\x01", row.grpc)
+
+
+def test_clients_that_are_counted_differ_in_cookie_and_token_alone() -> None:
+    plain, first, second = (dict(messages.all_fields(SCENARIOS["h2-memory"], number)) for number in (0, 1, 4999))
+    assert {name for name in plain if first[name] != second[name]} == {"cookie", "authorization"}
+    assert all(len(first[name]) == len(plain[name]) for name in plain)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ It reads no more of a reply's fields than whether the status is 200: `nghttp` re
 
 import socket
 import ssl
+from collections.abc import Callable
+from functools import partial
 
 from wire.http2.messages import AUTHORITY, all_fields, body
 from wire.scenarios import Scenario
@@ -57,8 +59,8 @@ def _string(text: bytes) -> bytes:
     return bytes([127, size - 127]) + text
 
 
-def request(row: Scenario, stream_id: int) -> bytes:
-    block = b"".join(literal(name.encode(), value.encode()) for name, value in all_fields(row))
+def request(row: Scenario, stream_id: int, client: int = 0) -> bytes:
+    block = b"".join(literal(name.encode(), value.encode()) for name, value in all_fields(row, client))
     content = body(row)
     head = frame(HEADERS, END_HEADERS | (0 if content else END_STREAM), stream_id, block)
     return head + (frame(DATA, END_STREAM, stream_id, content) if content else b"")
@@ -76,36 +78,47 @@ def is_200(block: bytes) -> bool:
     return block[at : at + 1] == bytes([STATUS_200])
 
 
-class Connection:
-    """Open, and its settings sent."""
+def connected(port: int, timeout_s: float, *, tls: bool) -> socket.socket:
+    """To a proxy on this machine that agrees to HTTP/2, or over which it is begun by prior knowledge."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    try:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not tls:
+            return plain
+        secured = CONTEXT.wrap_socket(plain, server_hostname=AUTHORITY)
+    except BaseException:
+        plain.close()
+        raise
+    if secured.selected_alpn_protocol() != "h2":
+        secured.close()
+        raise UnexpectedReplyError("the other side chose no HTTP/2")
+    return secured
 
-    def __init__(self, port: int, timeout_s: float, *, tls: bool) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+
+class Connection:
+    """HTTP/2 on a connection that was just made."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self._socket = opened
         self._buffer = b""
         self._next_id = 1
-        try:
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if tls:
-                self.socket = secured = CONTEXT.wrap_socket(self.socket, server_hostname=AUTHORITY)
-                if secured.selected_alpn_protocol() != "h2":
-                    raise UnexpectedReplyError("the other side chose no HTTP/2")
-            self.socket.sendall(OPENING)
-        except BaseException:
-            self.socket.close()
-            raise
+        self._socket.sendall(OPENING)
 
-    def ask(self, row: Scenario) -> int:
-        """One request; how many bytes of content its reply had. OSError (UnexpectedReplyError): none came, or not 200."""
+    def ask(self, request_of: Callable[[int], bytes]) -> int:
+        """One request, by the number of its stream; how many bytes of content its reply had.
+
+        OSError (UnexpectedReplyError is one): none came, or not 200.
+        """
         number = self._next_id
         self._next_id += 2
-        self.socket.sendall(request(row, number))
+        self._socket.sendall(request_of(number))
         size, is_head = 0, True
         while True:
             kind, flags, stream_id, payload = self._frame()
             if kind == SETTINGS and not flags & ACK:
-                self.socket.sendall(frame(SETTINGS, ACK, 0))
+                self._socket.sendall(frame(SETTINGS, ACK, 0))
             elif kind == PING and not flags & ACK:
-                self.socket.sendall(frame(PING, ACK, 0, payload))
+                self._socket.sendall(frame(PING, ACK, 0, payload))
             elif kind in (GOAWAY, RST_STREAM):
                 raise UnexpectedReplyError(f"{'GOAWAY' if kind == GOAWAY else 'RST_STREAM'} {payload!r} instead of a reply")
             elif stream_id == number and kind in (DATA, HEADERS):
@@ -123,7 +136,7 @@ class Connection:
 
     def _read(self, size: int) -> bytes:
         while len(self._buffer) < size:
-            more = self.socket.recv(65536)
+            more = self._socket.recv(65536)
             if not more:
                 raise UnexpectedReplyError(f"closed, with {self._buffer[:40]!r} at the end")
             self._buffer += more
@@ -133,7 +146,6 @@ class Connection:
 
 def ask_once(row: Scenario, port: int) -> str | None:
     """What was wrong with the reply on a new connection, or None. OSError: there was none, or not 200."""
-    connection = Connection(port, 1.0, tls=row.tls)
-    with connection.socket:
-        size = connection.ask(row)
+    with connected(port, 1.0, tls=row.tls) as opened:
+        size = Connection(opened).ask(partial(request, row))
     return None if size == row.body_bytes else f"{size} bytes, not {row.body_bytes}"
