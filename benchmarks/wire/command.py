@@ -96,7 +96,8 @@ def _play(row: Scenario, order: Order, stage: Stage, remarks: Remarks) -> tuple[
                 return [], []
             if row.question is Question.MEMORY:
                 return [], [weigh(row, way, order.seconds, stage) for way in ways]
-            return play(row, ways, order.rounds, order.seconds, stage), []
+            rounds = order.http2_rounds if row.http2 else order.rounds
+            return play(row, ways, rounds, order.seconds, stage, remarks), []
     except (load.LoadFailedError, OSError) as error:
         remarks.failed.append(f"{row.name}: the whole row is lost: {error}")
         return [], []
@@ -107,6 +108,7 @@ def _keep(order: Order, findings: Findings, about: list[str], remarks: Remarks, 
     document = {
         "facts": about,
         "skipped": remarks.skipped,
+        "repeated": remarks.repeated,
         "failed": remarks.failed,
         "samples": [sample.as_json() for sample in findings.samples],
         "memory": [weight.as_json() for weight in findings.weights],
@@ -114,9 +116,11 @@ def _keep(order: Order, findings: Findings, about: list[str], remarks: Remarks, 
     written = json.dumps(document, indent=1) + "\n"
     if order.json_to:
         order.json_to.write_text(written)
-    if order.write and not clean:
-        print("--write: refused, because the run was not clean (see the top of the page)", file=sys.stderr)
-    elif order.write:
+    if not clean:
+        print("benchmarks/wire: not a clean run; what failed:", file=sys.stderr)
+        for line in (*remarks.failed, *findings.invalid()):
+            print(f"  {line}", file=sys.stderr)
+    if order.write:  # what failed is named at the top, and has no figure
         results = BENCHMARKS / "RESULTS.md"
         results.write_text(placed(text, results.read_text() if results.exists() else "# Results\n"))
         (BENCHMARKS / "results.json").write_text(written)

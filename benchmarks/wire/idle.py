@@ -115,7 +115,7 @@ def settle(pids: list[int]) -> None:
         held = now
 
 
-def weigh(row: Scenario, way: RunningPeer, seconds: int, stage: Stage) -> Weight:
+def weigh(row: Scenario, way: RunningPeer, seconds: float, stage: Stage) -> Weight:
     assert way.child is not None
     pids = way.child.pids
     count = min(TLS_CONNECTIONS if row.tls else CONNECTIONS, stage.descriptors // 3 - 200)

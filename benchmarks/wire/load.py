@@ -1,10 +1,12 @@
 """The load generator: one wrk on its own CPU. Any failed reply invalidates the result."""
 
+import math
+import os
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from functools import partial
-from os import sched_setaffinity
 from pathlib import Path
 
 from wire.scenarios import Scenario, request_head
@@ -98,20 +100,36 @@ def version() -> str:
     return (said.stdout + said.stderr).partition("[")[0].removeprefix("wrk").strip()
 
 
-def run(row: Scenario, port: int, seconds: int, core: int, folder: Path) -> Figures:
+def run(row: Scenario, port: int, seconds: float, core: int, folder: Path) -> Figures:
     path = folder / f"{row.name}.lua"
     path.write_text(script(row))
-    command = ["wrk", "-t1", f"-c{row.connections}", f"-d{seconds}s", f"--timeout={REPLY_TIMEOUT_S}s"]
+    command = ["wrk", "-t1", f"-c{row.connections}", f"-d{math.ceil(seconds)}s", f"--timeout={REPLY_TIMEOUT_S}s"]
     command += ["-s", str(path), f"{'https' if row.tls else 'http'}://127.0.0.1:{port}{row.path}"]
+    return parse(output_of(command, seconds, core, interrupt=seconds != math.ceil(seconds)))
+
+
+def output_of(command: list[str], seconds: float, core: int, *, interrupt: bool = False) -> str:
+    """What a load prints, pinned to `core`. With `interrupt` it is told to end after `seconds`: wrk, which knows whole ones
+    alone, then sums up as it does at its own end.
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=partial(os.sched_setaffinity, 0, {core}),
+    )
     try:
-        ended = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=seconds + GRACE_S,
-            preexec_fn=partial(sched_setaffinity, 0, {core}),
-        )
+        if interrupt:
+            try:
+                return process.communicate(timeout=seconds)[0]
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+        return process.communicate(timeout=seconds + GRACE_S)[0]
     except subprocess.TimeoutExpired:
-        raise LoadFailedError(f"wrk did not end within {seconds + GRACE_S:g} s") from None
-    return parse(ended.stdout + ended.stderr)
+        raise LoadFailedError(f"{command[0]} did not end within {seconds + GRACE_S:g} s") from None
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()

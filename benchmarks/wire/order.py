@@ -22,6 +22,7 @@ examples:
   python3 benchmarks/wire --installed compiled=../compiled/bin/python
   python3 benchmarks/wire --against 'env -C ../before .venv/bin/python -m balance serve --config {config}'
 """
+LEAST_S, MOST_S = 0.2, 3600.0  # of load: below, connecting is too much of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Order:
     peers: list[Peer]
     scenarios: list[Scenario]
     rounds: int
-    seconds: int
+    http2_rounds: int
+    seconds: float
     proxy_core: int
     load_core: int
     json_to: Path | None
@@ -40,6 +42,16 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
+
+
+def duration(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not LEAST_S <= seconds <= MOST_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {LEAST_S:g} to {MOST_S:g}")
+    return seconds
 
 
 def some_of(allowed: Iterable[str]) -> Callable[[str], list[str]]:
@@ -81,7 +93,8 @@ def read(arguments: list[str] | None = None) -> Order:
     add("--peers", type=some_of(PEERS), default=list(USUAL), help=f"of {', '.join(PEERS)} (usual: {', '.join(USUAL)})")
     add("--scenarios", type=some_of(SCENARIOS), default=list(SCENARIOS), help=f"of {', '.join(SCENARIOS)} (all)")
     add("--rounds", type=positive, default=5, help="every peer once per round (5)")
-    add("--seconds", type=positive, default=5, help="of load per peer and round (5)")
+    add("--http2-rounds", type=positive, metavar="ROUNDS", help="of the rows over HTTP/2, each with its twin (as --rounds)")
+    add("--seconds", type=duration, default=5, help="of load per peer and round (5)")
     add("--cores", type=two_cores, help="core of the proxy, core of the load and the origin (the first two)")
     add("--against", metavar="COMMAND", help="one more proxy; {config} {port} {admin} {origin} {mode} are filled in")
     add(
@@ -105,4 +118,14 @@ def read(arguments: list[str] | None = None) -> Order:
         peers.append(Against(given.against))
     proxy_core, load_core = given.cores or (usable[0], usable[1])
     scenarios = [SCENARIOS[name] for name in given.scenarios]
-    return Order(peers, scenarios, given.rounds, given.seconds, proxy_core, load_core, given.json, given.write)
+    return Order(
+        peers,
+        scenarios,
+        given.rounds,
+        given.http2_rounds or given.rounds,
+        given.seconds,
+        proxy_core,
+        load_core,
+        given.json,
+        given.write,
+    )

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 
 from wire import procfs
 from wire.http2 import generator
-from wire.running_peers import RunningPeer, Stage
+from wire.load import LoadFailedError
+from wire.running_peers import Remarks, RunningPeer, Stage
 from wire.scenarios import Question, Scenario
 
 WARM_UP_S = 1
@@ -41,7 +42,7 @@ def rotated(ways: list[RunningPeer], by: int) -> list[RunningPeer]:
     return ways[turn:] + ways[:turn]
 
 
-def measure(row: Scenario, way: RunningPeer, number: int, seconds: int, stage: Stage) -> Sample:
+def measure(row: Scenario, way: RunningPeer, number: int, seconds: float, stage: Stage) -> Sample:
     pids = way.child.pids if way.child else []
     ticks_before, steal_before = procfs.core_ticks(stage.proxy_core)
     before = procfs.clocks(pids)
@@ -75,16 +76,30 @@ def measure(row: Scenario, way: RunningPeer, number: int, seconds: int, stage: S
     )
 
 
-def play(row: Scenario, ways: list[RunningPeer], rounds: int, seconds: int, stage: Stage) -> list[Sample]:
+def play(row: Scenario, ways: list[RunningPeer], rounds: int, seconds: float, stage: Stage, remarks: Remarks) -> list[Sample]:
+    """LoadFailedError, where the load does not run to its end twice in a row."""
     for way in ways:
-        generator.run(way.row, way.port, WARM_UP_S, stage.load_core, stage.folder)
+        generator.run(way.row, way.port, min(WARM_UP_S, seconds), stage.load_core, stage.folder)
     samples = []
     for number in range(rounds):
         for way in rotated(ways, number):
-            sample = measure(row, way, number, seconds, stage)
+            problems, sample = _tried(row, way, number, seconds, stage)
+            if sample is None or problems:  # of thousands one must not cost a row; a peer that always fails does again
+                remarks.repeated.append(f"{row.name} round {number + 1} {way.name}: {problems}")
+                print(f"{remarks.repeated[-1]}: taken once more", file=sys.stderr, flush=True)
+                sample = measure(row, way, number, seconds, stage)
             samples.append(sample)
             print(progress(row, sample), file=sys.stderr, flush=True)
     return samples
+
+
+def _tried(row: Scenario, way: RunningPeer, number: int, seconds: float, stage: Stage) -> tuple[str, Sample | None]:
+    """A sample, and what is wrong with it."""
+    try:
+        sample = measure(row, way, number, seconds, stage)
+    except LoadFailedError as error:
+        return str(error).partition("\n")[0], None
+    return ", ".join(sample.problems), sample
 
 
 def progress(row: Scenario, sample: Sample) -> str:

@@ -37,6 +37,7 @@ class Remarks:
     """What the reader of the figures must know: a peer that is not here is skipped, one that fails spoils the run."""
 
     skipped: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)  # what failed once, and then not
     failed: list[str] = field(default_factory=list)
 
 

@@ -1,5 +1,6 @@
 """The pure parts of the wire benchmark: what it reads from /proc and wrk, what it sends, how it compares and prints."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -263,6 +264,37 @@ def test_the_page_says_which_targets_are_met_missed_or_not_measured() -> None:
     assert f"| memory-4-workers | balance | {four} | 120.00 MB | **missed** |" in lines
 
 
+def test_losses_come_first_and_what_failed_has_no_ratio() -> None:
+    costs = {
+        "http-keepalive": {"nginx": (10.0, 20.0), "haproxy": (20.0, 10.0), "balance": (18.0, 22.0), "compiled": (9.0, 10.0)},
+        "tcp-1k": {"nginx": (10.0,), "haproxy": (8.0,), "balance": (20.0,), "compiled": (16.0,)},
+        "http-close": {"nginx": (10.0,), "balance": (20.0,), "compiled": (16.0,)},  # no HAProxy
+    }
+    samples = [
+        sample(peer, us, number, row)
+        for row, by_peer in costs.items()
+        for peer, each in by_peer.items()
+        for number, us in enumerate(each)
+    ]
+    failed = [sample(peer, 9.0, 0, "http-64k") for peer in ("nginx", "haproxy", "balance")]
+    failed.append(sample("compiled", 9.0, 0, "http-64k", problems=("2 status errors",)))
+    lines = report.losses_table(compare.Findings((*samples, *failed), ()), list(SCENARIOS)).splitlines()
+    assert lines[0] == "| row | nginx | haproxy | balance | compiled | balance ÷ the better | compiled ÷ the better |"
+    assert lines[2:] == [
+        "| `tcp-1k` | 10.00 | 8.00 | 20.00 | 16.00 | 2.50 (2.50–2.50) | 2.00 (2.00–2.00) |",
+        "| `http-64k` | 9.00 | 9.00 | 9.00 | 9.00 | 1.00 (1.00–1.00) | – |",
+        "| `http-keepalive` | 15.00 | 15.00 | 20.00 | 9.50 | 2.00 (1.80–2.20) | 0.95 (0.90–1.00) |",
+    ]
+
+
+def test_what_failed_once_is_named_and_what_failed_twice_spoils_the_run() -> None:
+    remarks = Remarks()
+    remarks.repeated.append("http-close round 3 nginx: 1 connect errors")
+    text = report.page(compare.Findings((sample("balance", 16.0),), ()), ["a machine"], remarks)
+    assert "Taken once more, as these failed:\n\n- http-close round 3 nginx: 1 connect errors\n" in text
+    assert "NOT A CLEAN RUN" not in text
+
+
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
     failed = sample("haproxy", 1.0, problems=("no request was answered",))
     slow = [sample(peer, 50.0, scenario="http-latency") for peer in ("direct", "balance")]
@@ -301,6 +333,28 @@ def test_a_new_section_replaces_the_old_one_and_nothing_else() -> None:
 def test_a_section_without_an_end_is_refused() -> None:
     with pytest.raises(ValueError, match="wire:end"):
         report.placed("new\n", f"# Results\n{report.BEGIN}\nold\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0.5", 0.5), ("5", 5.0), ("0", None), ("0.1", None), ("nan", None), ("x", None)]
+)
+def test_a_sample_takes_any_time_above_a_fifth_of_a_second(text: str, seconds: float | None) -> None:
+    if seconds is None:
+        with pytest.raises(SystemExit):
+            order.read(["--seconds", text])
+    else:
+        assert order.read(["--seconds", text]).seconds == seconds
+
+
+def test_rows_over_http2_have_as_many_rounds_as_the_others_unless_told() -> None:
+    assert order.read(["--rounds", "7"]).http2_rounds == 7
+    assert order.read(["--rounds", "7", "--http2-rounds", "2"]).http2_rounds == 2
+
+
+def test_a_load_is_stopped_at_its_time_and_what_it_then_says_is_kept(tmp_path: Path) -> None:
+    """As wrk does it: told to end, it sums up."""
+    script = "trap 'echo summed up; exit' INT; echo begun; while :; do sleep 0.01; done"
+    assert load.output_of(["bash", "-c", script], 0.3, min(os.sched_getaffinity(0)), interrupt=True) == "begun\nsummed up\n"
 
 
 def test_a_wrong_name_is_answered_with_the_allowed_ones(capsys: pytest.CaptureFixture[str]) -> None:

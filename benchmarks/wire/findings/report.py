@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from wire.findings.compare import Findings, added, cost, p50, problems_of, ratio
+from wire.findings.compare import RIVALS, Findings, added, against_better, cost, p50, problems_of, ratio
 from wire.findings.pictures import pictures
 from wire.findings.targets import TARGETS
 from wire.idle import Weight
@@ -23,6 +23,10 @@ CPU_NOTE = (
 TARGETS_NOTE = (
     "For the compiled Balance. Measured: the median over the rounds (min–max); ratios are taken inside each round, to "
     "whichever of nginx and HAProxy did better in it, or to Balance's own HTTP/1."
+)
+LOSSES_NOTE = (
+    "CPU µs per request, medians over the rounds, the greatest loss first. Ratios are to whichever of nginx and HAProxy was "
+    "cheaper in the same round, 10 MB replies by the byte: median (min–max)."
 )
 MEMORY_NOTE = (
     "PSS, KB and MB decimal. Per idle connection: growth of the whole tree's PSS, user space only (the kernel's socket "
@@ -59,6 +63,25 @@ def targets_table(findings: Findings) -> str:
             said = spread(values, digits) if len(values) > 1 else cell(values[0], digits)
             rows.append([target.scenario, peer, target.promise, f"{said} {target.unit}", verdict])
     return table(["row", "proxy", "target", "measured", "verdict"], rows, words=3) if rows else ""
+
+
+def losses_table(findings: Findings, scenarios: list[str]) -> str:
+    """Each subject beside the better of its rivals; rows that one of them did not end well are left out."""
+    subjects = [peer for peer in SUBJECTS if any(sample.peer == peer for sample in findings.samples)]
+    rows = []
+    for name in scenarios:
+        ratios = {}
+        for peer in subjects:
+            if found := against_better(findings, name, peer, cost):
+                ratios[peer] = [mine / best for mine, best in found]
+        if ratios:
+            digits = 0 if SCENARIOS[name].body_bytes >= MB else 2
+            of_all = [[sample.cpu_us or 0.0 for sample in findings.rounds_of(name, peer)] for peer in (*RIVALS, *subjects)]
+            costs = [cell(median(figures) if figures else None, digits) for figures in of_all]
+            said = [spread(ratios[peer], 2) if peer in ratios else "–" for peer in subjects]
+            rows.append((-median(list(ratios.values())[-1]), [f"`{name}`", *costs, *said]))
+    head = ["row", *RIVALS, *subjects, *(f"{peer} ÷ the better" for peer in subjects)]
+    return table(head, [cells for _, cells in sorted(rows)], words=1) if rows else ""
 
 
 def cpu_table(findings: Findings, scenarios: list[str]) -> str:
@@ -144,12 +167,15 @@ def page(findings: Findings, facts: list[str], remarks: Remarks) -> str:
     parts = ["\n".join(f"- {fact}" for fact in facts)]
     if remarks.skipped:
         parts.append("\n".join(f"- skipped: {line}" for line in remarks.skipped))
+    if remarks.repeated:
+        parts.append("\n".join(["Taken once more, as these failed:", "", *(f"- {line}" for line in remarks.repeated)]))
     if loud:
         parts.append("\n".join(["**NOT A CLEAN RUN**", "", *(f"- {line}" for line in loud)]))
     if noise:
         parts.append(f"{len(noise)} samples were taken on a core that others used as well; the worst: {_worst(findings)}.")
     drawn = pictures(findings)
     for title, body, note, picture in (
+        ("Losses first", losses_table(findings, of[Question.CPU]), LOSSES_NOTE, ""),
         ("Targets", targets_table(findings), TARGETS_NOTE, ""),
         ("CPU", cpu_table(findings, of[Question.CPU]), CPU_NOTE, "cpu.svg"),
         ("Latency", latency_table(findings, of[Question.LATENCY]), "", "latency.svg"),

@@ -3,12 +3,10 @@
 import re
 import shutil
 import subprocess
-from functools import partial
-from os import sched_setaffinity
 from pathlib import Path
 
 from wire.http2.messages import AUTHORITY, body, fields
-from wire.load import GRACE_S, Figures, LoadFailedError
+from wire.load import Figures, LoadFailedError, output_of
 from wire.scenarios import Scenario
 
 REQUESTS = re.compile(
@@ -35,8 +33,8 @@ def protocol(row: Scenario) -> str:
     return "h2" if row.tls else "h2c"
 
 
-def command(row: Scenario, port: int, seconds: int, folder: Path) -> list[str]:
-    words = ["h2load", "-t1", f"-c{row.connections}", f"-m{row.streams}", f"-D{seconds}"]
+def command(row: Scenario, port: int, seconds: float, folder: Path) -> list[str]:
+    words = ["h2load", "-t1", f"-c{row.connections}", f"-m{row.streams}", f"-D{seconds * 1000:.0f}ms"]
     words += [f"--npn-list={protocol(row)}" if row.tls else f"--no-tls-proto={protocol(row)}"]
     words += [f"--log-file={folder / 'h2load.log'}"]
     if row.http2:  # over HTTP/1 it would be a second Host
@@ -85,19 +83,9 @@ def _percentile(ordered: list[int], percent: int) -> float:
     return float(ordered[(len(ordered) - 1) * percent // 100]) if ordered else 0.0
 
 
-def run(row: Scenario, port: int, seconds: int, core: int, folder: Path) -> Figures:
+def run(row: Scenario, port: int, seconds: float, core: int, folder: Path) -> Figures:
     log = folder / "h2load.log"
     log.unlink(missing_ok=True)
-    try:
-        ended = subprocess.run(
-            command(row, port, seconds, folder),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=seconds + GRACE_S,
-            preexec_fn=partial(sched_setaffinity, 0, {core}),
-        )
-    except subprocess.TimeoutExpired:
-        raise LoadFailedError(f"h2load did not end within {seconds + GRACE_S:g} s") from None
+    output = output_of(command(row, port, seconds, folder), seconds, core)
     said = log.read_text() if log.exists() else ""
-    return parse(ended.stdout + ended.stderr, said, protocol(row), row.connections * row.streams)
+    return parse(output, said, protocol(row), row.connections * row.streams)
