@@ -28,6 +28,7 @@ from balance.proxy.connection_guard import ConnectionGuard
 from balance.proxy.http.client import HttpClient
 from balance.proxy.listener_access import ListenerAccess
 from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.net import system_calls
 from balance.proxy.net.sockets import keep_alive, other_address, reset_accepted
 from balance.proxy.net.timer_wheel import TimerWheel
 from balance.proxy.preread import Caller, Step
@@ -107,6 +108,7 @@ class Acceptor:
         "_is_closed",
         "_is_native",
         "_listener",
+        "_next",
         "_own_steps",
         "_place",
         "_port",
@@ -134,6 +136,7 @@ class Acceptor:
         """`steps` are taken in order for each connection, before it has a transport. `tls` None: there is none."""
         name = sock.getsockname()
         self.sock = sock
+        self._next = system_calls.accepting(sock)
         self.clients = clients
         self.callers: set[Caller] = set()  # connections at a step that waits
         self._worker = worker
@@ -277,7 +280,7 @@ class Acceptor:
     def _accept(self, burst: int) -> int:
         """Accept up to `burst` connections. Returns how many there were; -1 when it waits for room now."""
         clients, taken = self.clients, 0
-        accept = self.sock._accept  # type: ignore[attr-defined]  # accept() would make a socket object
+        accept = self._next
         descriptors = self._worker.descriptors
         while taken < burst:
             if not clients.may_enter():

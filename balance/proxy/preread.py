@@ -56,10 +56,9 @@ class Caller(Timed):
                  "on_timeout", "place", "secured", "sock")  # fmt: skip
 
     def __init__(self, host: Host, fd: int, address: Any, steps: Sequence[Step], place: Any = None) -> None:
-        """`place` is where it is counted already, if it is."""
+        """`fd` does not block. `place` is where it is counted already, if it is."""
         Timed.__init__(self)
         self.sock = socket.socket(fileno=fd)
-        self.sock.setblocking(False)
         self.address = address  # None: nobody's, a connection of a proxy itself
         self.is_admitted = False  # a step has let the peer in, and reads
         self._host = host

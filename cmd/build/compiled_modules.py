@@ -43,6 +43,7 @@ LEFT_OUT: dict[str, str] = {
     "balance.access_lists.list_file": "read at a reload",
     "balance.proxy.listener_server": "runs at ticks and reloads",
     "balance.proxy.net.tls_dial": "its TLS object inherits from ssl.SSLObject, a Python class",
+    "balance.proxy.net.system_calls.pure_calls": "the compiled build has native_calls in its place, see NATIVE",
     "balance.proxy.tls.handshake": "stands in for an SSLContext by its __class__; inherits from RecordFeed",
     "balance.proxy.tls.record_feed": "inherits from ssl.SSLObject, a Python class, and each object replaces methods of it",
     "balance.proxy.tracing.exporter": "spans are sent in batches, by other people's protocol libraries",
@@ -60,6 +61,7 @@ LEFT_OUT: dict[str, str] = {
 
 # Extension modules written by hand, and their one source each; what imports them does without in a pure build.
 NATIVE: dict[str, str] = {
+    "balance.proxy.net.system_calls.native_calls": "balance/proxy/net/system_calls/native_calls.c",
     "balance.runtime.row.native_row": "balance/runtime/row/native_row.c",
 }
 

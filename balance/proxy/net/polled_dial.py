@@ -6,9 +6,9 @@ import asyncio
 import errno
 import os
 import select
-import socket
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from balance.proxy.net import system_calls
 from balance.proxy.net.polled_transport import PolledTransport, Receiver
 from balance.proxy.net.timer_wheel import NEVER, Timed
 
@@ -55,7 +55,7 @@ class PolledDial(Timed):
         if self._is_dead:
             return
         if events & _GONE:
-            number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            number = system_calls.error_of(self.fd, self._sock)
             if number or not events & _OUT:  # else it was connected, and the peer has left already: on Unix sockets
                 number = number or errno.ECONNREFUSED
                 self._die(OSError(number, os.strerror(number)))
@@ -67,7 +67,7 @@ class PolledDial(Timed):
         self._dialler = None
         poll.wheel.forget(self)
         self.deadline = NEVER
-        transport = PolledTransport(poll, self._family, self.fd, self._protocol, self._sock)
+        transport = PolledTransport(poll, self._family, self.fd, self._protocol, self._sock, is_dialled=True)
         poll.connected(self.fd, transport)
         try:
             self._protocol.connection_made(cast(asyncio.BaseTransport, transport))
@@ -99,8 +99,8 @@ class PolledDial(Timed):
 
     def close_now(self) -> None:
         """Close the descriptor, then tell: who is told may dial again at once, and many may at the same time."""
-        self.fd = -1
-        self._sock.close()
+        fd, self.fd = self.fd, -1
+        system_calls.close(fd, self._sock)
         dialler, self._dialler = self._dialler, None
         error, self._error = self._error, None
         if dialler is not None and error is not None:

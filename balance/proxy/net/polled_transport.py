@@ -17,6 +17,7 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from balance.proxy.net import system_calls
 from balance.proxy.net.splice_pipe import HAS_SPLICE
 
 if TYPE_CHECKING:
@@ -30,16 +31,16 @@ _GONE: Final = int(select.EPOLLHUP | select.EPOLLERR)
 _TO_THE_END: Final = int(select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP | select.EPOLLPRI)  # a short read says nothing
 _READING: Final = _IN | _TO_THE_END
 
-FEW_BYTES: Final = 16 * 1024  # that a connection's first reads take
-MANY_BYTES: Final = 256 * 1024  # and those after one that was filled
+FEW_BYTES: Final[int] = system_calls.FEW_BYTES  # that a connection's first reads take
+MANY_BYTES: Final[int] = system_calls.MANY_BYTES  # and those after one that was filled
 # Bytes unsent above which pause_writing() is called, and below which resume_writing(): asyncio's.
 HIGH: Final = 64 * 1024
 LOW: Final = 16 * 1024
 MOST_READS: Final = 16  # in one turn of the loop, of what is left when a stream ends
 
 # A global is cheaper to look up than a module's attribute.
-_read: Final = os.read
-_write: Final = os.write
+_receive: Final = system_calls.receive
+_send: Final = system_calls.send
 
 _STREAM: Final = int(socket.SOCK_STREAM)
 _AF_UNIX: Final = int(socket.AF_UNIX)
@@ -80,10 +81,11 @@ class PolledTransport:
                  "_is_watching_room", "_poll", "_protocol", "_reads_plainly", "_seen", "_sink", "_size", "_sock", "_spliced",
                  "_unsent", "_writes", "_writes_plainly", "fd", "is_queued")  # fmt: skip
 
-    def __init__(self, poll: TransportPoll, family: int, fd: int, protocol: Receiver, sock: Any) -> None:
-        """`sock` is the socket object of one that was dialled; those that are accepted have none."""
+    def __init__(
+        self, poll: TransportPoll, family: int, fd: int, protocol: Receiver, sock: Any = None, *, is_dialled: bool = False
+    ) -> None:
+        """`sock` is its socket object, if there is one."""
         is_unix = family == _AF_UNIX
-        is_dialled = sock is not None
         self._poll = poll
         self._family = family
         self.fd = fd
@@ -169,9 +171,7 @@ class PolledTransport:
                     self._send_at_once()
                 self._writes += 1
         try:
-            sent = _write(self.fd, data)
-        except BlockingIOError:
-            sent = 0
+            sent = _send(self.fd, data)
         except OSError as error:
             self._lose(error)
             return
@@ -251,11 +251,11 @@ class PolledTransport:
         try:
             if self._reads_plainly and events | _OUT == _IN_AND_OUT:
                 try:
-                    data = _read(self.fd, FEW_BYTES)
-                except BlockingIOError:
-                    return
+                    data = _receive(self.fd, FEW_BYTES)
                 except OSError as error:
                     self._lose(error)
+                    return
+                if data is None:
                     return
                 if 0 < len(data) < FEW_BYTES and self._protocol is not None:
                     self._protocol.data_received(data)
@@ -302,7 +302,7 @@ class PolledTransport:
         self._protocol.data_received(data)
         if not self._is_closing:
             self._size = MANY_BYTES
-            self._reads_plainly = False
+            self._settle()
             self._act(events & _IN)
 
     def _read(self, events: int) -> None:
@@ -319,18 +319,13 @@ class PolledTransport:
                     if self._move(sink):
                         break  # how much there is still a move does not say
                     self._look_at_bytes()  # the end, or an urgent byte before it: a read tells
-                    size = FEW_BYTES
-                    data = _read(self.fd, size)
-                elif size == MANY_BYTES:  # an object of that size would be mapped into memory for each read, and given back
-                    scratch = self._poll.scratch
-                    count = os.readv(self.fd, (scratch,))  # not between the brackets: compiled, that would read twice
-                    data = bytes(scratch[:count])
-                else:
-                    data = _read(self.fd, size)
-            except BlockingIOError:
+                data = _receive(self.fd, size)
+            except BlockingIOError:  # of a move
                 return
             except OSError as error:
                 self._lose(error)
+                return
+            if data is None:
                 return
             if not data:
                 self._end()
@@ -342,8 +337,8 @@ class PolledTransport:
                 return
             if is_filled:
                 self._size = MANY_BYTES
-                self._reads_plainly = False
-            if self._is_paused or size == MANY_BYTES:
+                self._settle()
+            if self._is_paused or (is_filled and size == MANY_BYTES):
                 break
         self._seen = events
         if not self._is_paused:
@@ -378,9 +373,7 @@ class PolledTransport:
         unsent = self._unsent
         assert unsent is not None
         try:
-            sent = _write(self.fd, unsent)
-        except BlockingIOError:
-            return
+            sent = _send(self.fd, unsent)
         except OSError as error:
             self._lose(error)
             return
@@ -425,13 +418,7 @@ class PolledTransport:
         """Close the descriptor."""
         sock, self._sock = self._sock, None
         fd, self.fd = self.fd, -1
-        try:  # a context manager costs some thousand instructions, and each session has two of them
-            if sock is not None:
-                sock.close()
-            else:
-                os.close(fd)
-        except OSError:
-            pass
+        system_calls.close(fd, sock)
 
     # --- the socket -------------------------------------------------------------------------------------
 
@@ -443,11 +430,11 @@ class PolledTransport:
 
     def _shut(self) -> None:
         with contextlib.suppress(OSError):  # the peer has reset it, which is told in time
-            self._socket().shutdown(socket.SHUT_WR)
+            system_calls.end(self.fd, self._sock)
 
     def _send_at_once(self) -> None:
         """Nagle's algorithm never holds a first write back, only a small one while an earlier one is under way."""
         self._is_nagling = False
         self._settle()
         with contextlib.suppress(OSError):
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            system_calls.no_delay(self.fd, self._sock)

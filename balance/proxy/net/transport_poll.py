@@ -6,15 +6,14 @@ Why, with figures: DESIGN.md, Accepting connections.
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import select
 import socket
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from balance.model import Address
+from balance.proxy.net import system_calls
 from balance.proxy.net.polled_dial import Dialler, PolledDial
-from balance.proxy.net.polled_transport import MANY_BYTES, PolledTransport, Receiver
+from balance.proxy.net.polled_transport import PolledTransport, Receiver
 from balance.proxy.net.splice_pipe import SplicePipe
 from balance.proxy.net.timer_wheel import TimerWheel
 
@@ -25,7 +24,6 @@ _ALL_EDGES: Final = _EDGES | int(select.EPOLLOUT)
 # C library needs ten times as long for twice as many.
 MOST_EVENTS: Final = 42
 
-_NONBLOCKING_STREAM: Final = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK)
 _AF_UNIX: Final = int(socket.AF_UNIX)
 _AF_INET: Final = int(socket.AF_INET)
 _AF_INET6: Final = int(socket.AF_INET6)
@@ -34,15 +32,14 @@ _AF_INET6: Final = int(socket.AF_INET6)
 class TransportPoll:
     """One worker's."""
 
-    __slots__ = ("_again", "_by_fd", "_dead", "_dials", "_epoll", "_is_due", "_is_turning", "_pipe", "_wait", "loop", "scratch",
-                 "wheel")  # fmt: skip
+    __slots__ = ("_again", "_by_fd", "_dead", "_dials", "_epoll", "_is_due", "_is_turning", "_pipe", "_wait", "loop", "wheel")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wheel: TimerWheel) -> None:
         """OSError when there is no descriptor for it."""
         self.loop = loop
         self.wheel = wheel
         self._epoll = select.epoll()
-        self._wait = self._epoll.poll  # bound once
+        self._wait = system_calls.waiting(self._epoll, MOST_EVENTS)
         self._by_fd: dict[int, PolledTransport] = {}
         self._dials: dict[int, PolledDial] = {}  # those that are not connected yet
         self._again: list[PolledTransport] = []  # look again at what they have seen
@@ -50,7 +47,6 @@ class TransportPoll:
         self._is_turning = False
         self._is_due = False
         self._pipe: SplicePipe | None = None
-        self.scratch = memoryview(bytearray(MANY_BYTES))  # what is read into, and taken out at once
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     @property
@@ -66,10 +62,9 @@ class TransportPoll:
             self._pipe.close()
 
     def accepted(self, family: int, fd: int, protocol: Receiver) -> None:
-        """Begin with a connection that accept() gave. OSError when it can't be watched; its descriptor stays the caller's."""
-        os.set_blocking(fd, False)
+        """Begin with a connection; `fd` does not block. OSError when it can't be watched; `fd` stays the caller's."""
         self._epoll.register(fd, _EDGES)
-        transport = self._by_fd[fd] = PolledTransport(self, family, fd, protocol, None)
+        transport = self._by_fd[fd] = PolledTransport(self, family, fd, protocol)
         try:
             protocol.connection_made(cast(asyncio.BaseTransport, transport))
         except Exception as error:
@@ -83,20 +78,15 @@ class TransportPoll:
 
         `timeout_s` seconds from `now`, 0: no limit. Abort what is returned to cancel it.
         """
-        target: Any = (host, address.port)
         if address.is_unix:
-            family, target = _AF_UNIX, address.path
+            family, host = _AF_UNIX, address.path
         else:
             family = _AF_INET6 if ":" in host else _AF_INET
-        sock = socket.socket(family, _NONBLOCKING_STREAM, 0)
+        fd, sock = system_calls.connect(family, host, address.port)
         try:
-            failed = sock.connect_ex(target)
-            if failed and failed != errno.EINPROGRESS:
-                raise OSError(failed, os.strerror(failed))
-            fd = sock.fileno()
             self._epoll.register(fd, _ALL_EDGES)
         except BaseException:
-            sock.close()
+            system_calls.close(fd, sock)
             raise
         dial = self._dials[fd] = PolledDial(self, family, fd, sock, protocol, dialler)
         if timeout_s:
@@ -158,7 +148,7 @@ class TransportPoll:
         by_fd = self._by_fd
         self._is_turning = True
         try:
-            for fd, events in self._wait(0, MOST_EVENTS):
+            for fd, events in self._wait():
                 transport = by_fd.get(fd)
                 if transport is not None:
                     transport.ready(events)

@@ -87,6 +87,7 @@ class Here:
                 server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
             far = socket.create_connection(server.getsockname())
             near, _ = server.accept()
+        near.setblocking(False)
         self._sockets.append(far)
         protocol = protocol or Noting()
         self.poll.accepted(socket.AF_INET, near.detach(), protocol)
@@ -392,6 +393,7 @@ async def test_a_server_that_answers_and_leaves_at_once_was_reached(here: Here, 
 async def test_a_descriptor_that_is_sent_along_cuts_nothing_off(here: Here) -> None:
     """On a Unix socket a read ends where one was sent, though more has come."""
     near, far = socket.socketpair()
+    near.setblocking(False)
     protocol = Noting()
     here.poll.accepted(socket.AF_UNIX, near.detach(), protocol)
     with far:

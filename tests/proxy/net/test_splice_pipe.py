@@ -257,6 +257,7 @@ async def test_an_end_whose_bytes_are_followed_is_never_spliced(
     ends, far = [make(), make()], []
     for end in ends:
         near, away = socket.socketpair()
+        near.setblocking(False)
         poll.accepted(socket.AF_UNIX, near.detach(), end)
         away.setblocking(False)
         far.append(away)

@@ -1,0 +1,63 @@
+"""System calls on sockets that never block: what a TransportPoll and the acceptors ask of the kernel.
+
+pure_calls.py is the definition. native_calls.c makes the same calls without the interpreter's lock being passed on around each,
+without an object of the most that might be read, and accepts sockets that do not block already; it is there in a compiled build
+only, and taken where it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+__all__ = ("FEW_BYTES", "IS_NATIVE", "MANY_BYTES", "accepting", "close", "connect", "end", "error_of", "no_delay", "receive",
+           "send", "waiting")  # fmt: skip
+
+if TYPE_CHECKING:
+    from balance.proxy.net.system_calls.pure_calls import (
+        FEW_BYTES,
+        MANY_BYTES,
+        accepting,
+        close,
+        connect,
+        end,
+        error_of,
+        no_delay,
+        receive,
+        send,
+        waiting,
+    )
+
+    IS_NATIVE: Final = False
+else:
+    try:
+        from balance.proxy.net.system_calls.native_calls import (
+            FEW_BYTES,
+            MANY_BYTES,
+            accepting,
+            close,
+            connect,
+            end,
+            error_of,
+            no_delay,
+            receive,
+            send,
+            waiting,
+        )
+    except ModuleNotFoundError:
+        from balance.proxy.net.system_calls.pure_calls import (
+            FEW_BYTES,
+            MANY_BYTES,
+            accepting,
+            close,
+            connect,
+            end,
+            error_of,
+            no_delay,
+            receive,
+            send,
+            waiting,
+        )
+
+        IS_NATIVE = False
+    else:
+        IS_NATIVE = True
