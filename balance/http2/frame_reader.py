@@ -16,7 +16,6 @@ from balance.http2.frames import (
     HAS_PRIORITY,
     HEAD_BYTES,
     HEADERS,
-    LAST_STREAM_ID,
     PADDED,
     PREFACE,
     RST_STREAM,
@@ -105,7 +104,9 @@ class FrameReader:
                 break
             kind = data[position + 3]
             flags = data[position + 4]
-            stream_id = int.from_bytes(data[position + 5 : start], "big") & LAST_STREAM_ID
+            stream_id = (
+                (data[position + 5] & 0x7F) << 24 | data[position + 6] << 16 | data[position + 7] << 8 | data[position + 8]
+            )
             self._count += 1
             if kind == RST_STREAM:
                 self._resets += 1

@@ -41,10 +41,14 @@ LARGEST_WINDOW: Final = (1 << 31) - 1
 LAST_STREAM_ID: Final = (1 << 31) - 1
 
 
+def frame_head(size: int, kind: int, flags: int, stream_id: int) -> bytes:
+    """What stands before a payload of `size` bytes."""
+    return (size << 48 | kind << 40 | flags << 32 | stream_id).to_bytes(9, "big")
+
+
 def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
     """A whole frame; the payload is at most what the peer takes."""
-    size = len(payload)
-    return b"%c%c%c%c%c%b%b" % (size >> 16, size >> 8 & 255, size & 255, kind, flags, stream_id.to_bytes(4, "big"), payload)
+    return frame_head(len(payload), kind, flags, stream_id) + payload
 
 
 def settings(values: Iterable[tuple[int, int]]) -> bytes:
@@ -69,10 +73,6 @@ def rst_stream(stream_id: int, code: int) -> bytes:
 
 def window_update(stream_id: int, more: int) -> bytes:
     return frame(WINDOW_UPDATE, 0, stream_id, more.to_bytes(4, "big"))
-
-
-def data_frame(stream_id: int, payload: bytes, *, ends: bool) -> bytes:
-    return frame(DATA, END_STREAM if ends else 0, stream_id, payload)
 
 
 def headers(stream_id: int, block: bytes, size: int, *, ends: bool) -> bytes:

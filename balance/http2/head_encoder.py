@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from balance.http1.fields import PROTECTED, TEXT
-from balance.http2.hpack.field_encoder import NEVER_INDEXED, encode_field
+from balance.http2.hpack.field_encoder import LENGTHS, encode_field, encode_length, encode_name
 
 # They belong to a connection of HTTP/1.1. Host is :authority.
 _LEFT_OUT: Final = frozenset(
@@ -24,6 +24,22 @@ _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _MOST_LINES: Final = 1024
 _LONGEST_LINE: Final = 256  # bytes of one that is remembered
 _lines: Final[dict[bytes, bytes]] = {}  # without their CRLF: what they are in a block
+# All of a head's lines but for the last one: what we add at the end, an id, is another each time.
+_MOST_HEADS: Final = 256
+_LONGEST_HEAD: Final = 2048
+_heads: Final[dict[bytes, bytes]] = {}
+_MOST_STARTS: Final = 512
+_starts: Final[dict[bytes, bytes]] = {}  # of requests: their pseudo-fields but :path
+_statuses: Final[dict[int, bytes]] = {}
+_MOST_NAMES: Final = 512
+_LONGEST_NAME: Final = 64
+_names: Final[dict[bytes, bytes]] = {}  # as lines spell them: what stands before a value's length
+# Names whose values are others each time, not worth remembering.
+_CHANGING: Final = frozenset((b"X-Request-Id", b"x-request-id", b"X-Request-ID", b"traceparent"))
+_TE_TRAILERS: Final = encode_field(b"te", b"trailers")
+_SPACE: Final = 0x20
+_FLAGS: Final = 0xF0
+_NEVER_INDEXED_FLAG: Final = 0x10
 
 
 def encode_response(status: int, lines: bytes) -> bytes:
@@ -31,54 +47,117 @@ def encode_response(status: int, lines: bytes) -> bytes:
 
     Fields of connections are left out, and those that Connection names.
     """
-    return encode_field(b":status", b"%d" % status) + encode_lines(lines)
+    start = _statuses.get(status)
+    if start is None:
+        start = _statuses[status] = encode_field(b":status", b"%d" % status)  # there are 900
+    return start + encode_lines(lines)
 
 
 def encode_request(method: bytes, scheme: bytes, authority: bytes, path: bytes, lines: bytes, protocol: bytes = b"") -> bytes:
     """The block of a request. `lines` as above; Host is left out, `TE: trailers` stays. `protocol`: of an extended CONNECT."""
-    block = (
-        encode_field(b":method", method)
-        + encode_field(b":scheme", scheme)
-        + encode_field(b":authority", authority)
-        + encode_field(b":path", path)
-    )
-    if protocol:
-        block += encode_field(b":protocol", protocol)
-    return block + encode_lines(lines)
+    key = b"%b %b %b %b" % (method, scheme, protocol, authority)
+    start = _starts.get(key)
+    if start is None:
+        start = encode_field(b":method", method) + encode_field(b":scheme", scheme) + encode_field(b":authority", authority)
+        if protocol:
+            start += encode_field(b":protocol", protocol)
+        if len(key) <= _LONGEST_LINE:
+            if len(_starts) >= _MOST_STARTS:
+                _starts.clear()
+            _starts[key] = start
+    return start + encode_field(b":path", path) + encode_lines(lines)
 
 
 def encode_lines(lines: bytes) -> bytes:
     """The block of trailers, or what follows the pseudo-fields."""
-    parts = []
+    at = lines.rfind(b"\r\n", 0, len(lines) - 2) + 2  # where the last line begins; 1 where it is the only one
+    if at < 2:
+        at = 0
+    block = b""
+    if at:
+        before = lines[:at]
+        known = _heads.get(before)
+        if known is None:
+            known = _encode_head(before)
+            if known is None:
+                return _without_named(lines)
+        block = known
+    line = lines[at:-2]
+    last = _lines.get(line)
+    if last is None:
+        last = _encode_line(line)
+        if last is None:
+            return _without_named(lines)
+    return block + last
+
+
+def _encode_head(lines: bytes) -> bytes | None:
+    """What several are. None: one names others to be left out."""
+    parts: list[bytes] = []
+    is_open = True
     for line in lines.split(b"\r\n"):
         part = _lines.get(line)
         if part is None:
             part = _encode_line(line)
             if part is None:
-                return _without_named(lines)
+                return None
+            if part and part[0] & _FLAGS == _NEVER_INDEXED_FLAG:
+                is_open = False
         parts.append(part)
-    return b"".join(parts)
+    block = b"".join(parts)
+    if is_open and len(lines) <= _LONGEST_HEAD:
+        if len(_heads) >= _MOST_HEADS:
+            _heads.clear()
+        _heads[lines] = block
+    return block
 
 
 def _encode_line(line: bytes) -> bytes | None:
     """What one is, empty for one that is left out. None: it names others to be left out."""
-    name, _, value = line.partition(b":")
-    name = name.lower()
-    value = value.strip(b" \t")
+    at = line.find(b":")
+    if at < 0:
+        return b""
+    name = line[:at]
+    start = _names.get(name)
+    if start is None:
+        start = _start_of(name)
+    at += 1
     part = b""
-    if name == b"connection":
-        if not _OPTIONS.issuperset(_members(value)):
-            return None
-    elif name == b"te":
-        if b"trailers" in _members(value):
-            part = encode_field(b"te", b"trailers")
-    elif name not in _LEFT_OUT and _NAME.fullmatch(name) and line.translate(TEXT) == line:
-        part = encode_field(name, value)
-    if len(line) <= _LONGEST_LINE and name not in NEVER_INDEXED:
+    if start:
+        value = line[at + 1 :] if at < len(line) and line[at] == _SPACE else line[at:]
+        if value and (value[0] <= _SPACE or value[-1] <= _SPACE):
+            value = value.strip(b" \t")
+        if line.translate(TEXT) == line:
+            size = len(value)
+            part = start + (LENGTHS[size] if size < len(LENGTHS) else encode_length(size)) + value
+        if start[0] & _FLAGS == _NEVER_INDEXED_FLAG:
+            return part
+    else:
+        lower = name.lower()
+        if lower == b"connection":
+            if not _OPTIONS.issuperset(_members(line[at:])):
+                return None
+        elif lower == b"te" and b"trailers" in _members(line[at:]):
+            part = _TE_TRAILERS
+    if len(line) <= _LONGEST_LINE and name not in _CHANGING:
         if len(_lines) >= _MOST_LINES:
             _lines.clear()
         _lines[line] = part
     return part
+
+
+def _start_of(name: bytes) -> bytes:
+    """What stands before the length of a value; empty for a name whose lines are not as they are."""
+    lower = name.lower()
+    if lower == b"te" or lower in _LEFT_OUT or not _NAME.fullmatch(lower):
+        start = b""
+    else:
+        start = encode_name(lower)
+    if len(name) <= _LONGEST_NAME:
+        if len(_names) >= _MOST_NAMES:
+            _names.clear()
+        _names[name] = start
+    return start
 
 
 def _members(value: bytes) -> frozenset[bytes]:

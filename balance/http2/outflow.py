@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from balance.http2.errors import ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, ConnectionFault, StreamFault
-from balance.http2.frames import FIRST_WINDOW, FRAME_BYTES, LARGEST_WINDOW, data_frame, headers
+from balance.http2.frames import DATA, END_STREAM, FIRST_WINDOW, FRAME_BYTES, LARGEST_WINDOW, frame_head, headers
 from balance.http2.hpack.field_encoder import NO_TABLE
 from balance.http2.stream import Stream
 
 # Answers to PING and SETTINGS that wait for a peer that does not read: CVE-2019-9512, 9515. 1,000 PINGs' worth is 17 KB.
 MOST_CONTROL_BYTES: Final = 13_000
+JOINED_BYTES: Final = 4096  # content up to here is copied behind its frame's head: cheaper than to write one part more
 TURN_BYTES: Final = 65_536  # of content in one turn of the event loop
 
 
@@ -80,7 +81,7 @@ class Outflow:
             if size or ends:
                 stream.window -= size
                 self.window -= size
-                self.parts.append(data_frame(stream.id, data, ends=ends))
+                self._write_data(stream.id, data, size, ends=ends)
             stream.local_ended = ends
             return
         if size or (ends and not stream.held):
@@ -142,6 +143,14 @@ class Outflow:
             if stream.held:
                 self._wait(stream)
 
+    def _write_data(self, stream_id: int, data: bytes, size: int, *, ends: bool) -> None:
+        head = frame_head(size, DATA, END_STREAM if ends else 0, stream_id)
+        if size <= JOINED_BYTES:
+            self.parts.append(head + data)
+        else:
+            self.parts.append(head)
+            self.parts.append(data)
+
     def _wait(self, stream: Stream) -> None:
         if not stream.is_waiting and (stream.window > 0 or not stream.held_bytes):
             stream.is_waiting = True
@@ -183,7 +192,7 @@ class Outflow:
         stream.held_bytes -= size
         self.held_bytes -= size
         ends = stream.ends_after_held and not held
-        self.parts.append(data_frame(stream.id, data, ends=ends))
+        self._write_data(stream.id, data, size, ends=ends)
         if ends:
             stream.local_ended = True
         elif held:

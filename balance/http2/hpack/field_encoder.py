@@ -31,15 +31,21 @@ def encode_field(name: bytes, value: bytes) -> bytes:
     known = _INDEXED.get((name, value))
     if known is not None:
         return known
+    return encode_name(name) + encode_length(len(value)) + value
+
+
+def encode_name(name: bytes) -> bytes:
+    """What stands before the length of a value that enters no table. The name is in lower case."""
     flag = 0x10 if name in NEVER_INDEXED else 0
     index = NAME_INDEX.get(name)
     if index is None:
-        return b"%c%b%b%b%b" % (flag, _length(len(name)), name, _length(len(value)), value)
-    return _integer(index, flag, 0x0F) + _length(len(value)) + value
+        return b"%c%b%b" % (flag, encode_length(len(name)), name)
+    return _integer(index, flag, 0x0F)
 
 
-def _length(size: int) -> bytes:
-    return bytes((size,)) if size < 0x7F else _integer(size, 0, 0x7F)
+def encode_length(size: int) -> bytes:
+    """The length of a string without Huffman coding."""
+    return LENGTHS[size] if size < 0x7F else _integer(size, 0, 0x7F)
 
 
 def _integer(value: int, first: int, mask: int) -> bytes:
@@ -52,3 +58,7 @@ def _integer(value: int, first: int, mask: int) -> bytes:
         value >>= 7
     found.append(value)
     return bytes(found)
+
+
+# Those of one byte.
+LENGTHS: Final = [bytes((size,)) for size in range(0x7F)]
