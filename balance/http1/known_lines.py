@@ -58,16 +58,19 @@ class KnownLines:
         self.pause = 0  # heads that are to be judged as a whole
 
     def judge(self, line: bytes) -> int:
-        """What a line, without its CRLF, is that stands in neither table: a kind, A_LENGTH and more, or UNJUDGED.
+        """What a line, without its CRLF, is that stands in neither table: a kind, A_LENGTH and more, or UNJUDGED. PLAIN, 0, is
+        the one that is false.
 
         Only plain lines and lengths are known to be well formed: others are judged by their names alone.
         """
         name, colon, value = line.partition(b":")
         if not colon:
+            self.pause = PAUSE
             return UNJUDGED
         kind = self._names.get(name, UNJUDGED)
         if kind == UNJUDGED:
             self._learn(name)
+            self.pause = PAUSE
             return UNJUDGED
         if kind > PLAIN:
             if kind == CONTENT_LENGTH:
@@ -81,6 +84,7 @@ class KnownLines:
                 self.kinds[line] = kind
             return kind
         if line.translate(TEXT) != line or (kind == AUTHORIZATION and is_connection_auth(value)):
+            self.pause = PAUSE
             return UNJUDGED
         if len(line) <= MAX_LINE:
             if len(self.plain) >= self.max_lines:

@@ -223,16 +223,8 @@ class RequestReader:
         removed: list[bytes] = []
         judged = [] if minor else [b"0"]  # is no line
         for line in lines:
-            if line in plain:
+            if line in plain or not (kind := kinds.get(line, PLAIN) or known.judge(line)):
                 continue
-            kind = kinds.get(line, PLAIN)
-            if kind == PLAIN:
-                kind = known.judge(line)
-                if kind == PLAIN:
-                    continue
-                if kind == UNJUDGED:
-                    known.pause = PAUSE
-                    return None
             if kind == HOST:
                 host = line
                 judged.append(line)
@@ -251,6 +243,8 @@ class RequestReader:
                     if not forwarding:
                         judged.append(_SOME_FORWARDING)
                     forwarding.append((name.lower(), value.strip(b" \t")))
+            elif kind == UNJUDGED:
+                return None
             else:
                 judged.append(line)
                 if kind not in _KEPT and (kind != UNDERSCORE or http.underscore_headers != "pass"):

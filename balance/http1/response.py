@@ -123,16 +123,8 @@ class ResponseReader:
         removed: list[bytes] = []
         judged = [line]
         for line in lines:
-            if line in plain:
+            if line in plain or not (kind := kinds.get(line, PLAIN) or known.judge(line)):
                 continue
-            kind = kinds.get(line, PLAIN)
-            if kind == PLAIN:
-                kind = known.judge(line)
-                if kind == PLAIN:
-                    continue
-                if kind == UNJUDGED:
-                    known.pause = PAUSE
-                    return None
             if kind >= A_LENGTH:
                 length = kind - A_LENGTH
                 judged.append(_SOME_LENGTH)
@@ -142,6 +134,8 @@ class ResponseReader:
                 if line.translate(TEXT) != line:
                     return None
                 judged.append(_SOME_ID)
+            elif kind == UNJUDGED:
+                return None
             else:
                 judged.append(line)
                 if kind != CONTENT_LENGTH or status_line.has_no_length:
