@@ -89,6 +89,8 @@ class Outflow:
             stream.held_bytes += size
             self.held_bytes += size
         stream.ends_after_held = ends
+        if not stream.held:
+            return
         self._wait(stream)
         self.flush()
 
@@ -170,7 +172,7 @@ class Outflow:
 
     def _send_one(self, stream: Stream) -> int:
         """One frame of a stream that can send; the bytes of its content."""
-        room = min(stream.window, self.window, self.frame_bytes)
+        room = max(0, min(stream.window, self.window, self.frame_bytes))  # an end without content needs none
         held = stream.held
         first = held[0]
         if len(first) > room:

@@ -98,6 +98,7 @@ class Case:
 
     steps: tuple[bytes | Wait, ...]
     outcomes: tuple[Outcome, ...]
+    goes_on: bool = True  # unless it is GOAWAY; false: the client has said that it leaves
 
 
 def head(stream: int, fields: Fields = GET, flags: int = WHOLE, before: bytes = b"", after: bytes = b"") -> bytes:
@@ -182,7 +183,7 @@ GENERIC: dict[str, Case] = {
     "generic/3.4/1 RST_STREAM": Case((head(1) + rst_stream(1, errors.CANCEL) + head(3),), (Answers((3,)),)),
     "generic/3.5/1 SETTINGS": Case((setting(frames.MAX_CONCURRENT_STREAMS, 100),), (Says(frames.SETTINGS_ACK),)),
     "generic/3.7/1 PING": Case((frame(PING, 0, 0, b"h2spec!!"),), (Says(frame(PING, ACK, 0, b"h2spec!!")),)),
-    "generic/3.8/1 GOAWAY": Case((frames.goaway(0, errors.NO_ERROR) + head(1),), ANSWERED),
+    "generic/3.8/1 GOAWAY": Case((frames.goaway(0, errors.NO_ERROR) + head(1),), ANSWERED, goes_on=False),
     "generic/3.9/1 WINDOW_UPDATE of the connection": Case((window_update(0, 1) + head(1),), ANSWERED),
     "generic/3.9/2 WINDOW_UPDATE of a stream": Case(
         (setting(frames.INITIAL_WINDOW_SIZE, 5) + head(1) + window_update(1, 100),), ANSWERED
@@ -263,7 +264,7 @@ FRAMING: dict[str, Case] = {
     "http2/6.7/3 PING of a stream": Case((frame(PING, 0, 1, bytes(8)),), goes(PROTOCOL)),
     "http2/6.7/4 PING of 6 bytes": Case((frame(PING, 0, 0, bytes(6)),), goes(SIZE)),
     "http2/6.8/1 GOAWAY of a stream": Case((frame(GOAWAY, 0, 1, bytes(8)),), goes(PROTOCOL)),
-    "http2/7/1 GOAWAY with an unknown code": Case((frames.goaway(0, 0xFF) + head(1),), ANSWERED),
+    "http2/7/1 GOAWAY with an unknown code": Case((frames.goaway(0, 0xFF) + head(1),), ANSWERED, goes_on=False),
     "http2/7/2 RST_STREAM with an unknown code": Case((post(1) + rst_stream(1, 0xFF) + head(3),), (Answers((3,)),)),
 }
 
@@ -289,7 +290,11 @@ STREAMS: dict[str, Case] = {
     # The suite wants PROTOCOL_ERROR; RFC 9113 section 5.1.1 has the lower streams closed by the higher one.
     "http2/5.1.1/2 a stream of a number that has passed": Case((head(5) + head(3),), goes(errors.STREAM_CLOSED, PROTOCOL)),
     "http2/5.1.2/1 a stream more than is allowed": Case(
-        (b"".join(post(2 * place + 1) for place in range(101)), *(data(2 * place + 1, b"x") for place in range(100))),
+        (
+            b"".join(post(2 * place + 1) for place in range(101)),
+            *(data(2 * place + 1, b"x") for place in range(100)),
+            *(Wait(2 * place + 1) for place in range(100)),
+        ),
         resets(errors.REFUSED_STREAM, stream=201),
     ),
     # RFC 7540 had an error for these; RFC 9113 section 5.3.2 has priorities ignored.

@@ -94,3 +94,27 @@ def test_what_a_reset_stream_has_held_is_forgotten() -> None:
     session.out.unblock()
     assert not session.flush()
     assert DATA not in [kind for kind, _, _, _ in sent(session)]
+
+
+def test_content_of_nothing_waits_for_nobody() -> None:
+    """A head whose content has not come yet, on a connection where others wait."""
+    session, handler = requested(1, 3)
+    session.out.is_blocked = True
+    session.content(handler.by_id[1], b"waits", ends=True)
+    session.content(handler.by_id[3], b"", ends=False)
+    session.out.unblock()
+    assert not session.flush()
+    assert order(session) == [1]
+    session.content(handler.by_id[3], b"later", ends=True)
+    assert order(session) == [3]
+
+
+def test_an_end_without_content_goes_out_once_also_with_a_window_below_0() -> None:
+    session, handler = started()
+    session.feed(frames.settings([(frames.INITIAL_WINDOW_SIZE, 3)]) + frame(HEADERS, END_STREAM | END_HEADERS, 1, GET), 0.0)
+    session.content(handler.by_id[1], b"abc", ends=False)
+    session.feed(frames.settings([(frames.INITIAL_WINDOW_SIZE, 1)]), 0.0)
+    sent(session)
+    session.content(handler.by_id[1], b"", ends=True)
+    assert not session.flush()
+    assert sent(session) == [(DATA, END_STREAM, 1, b"")]
