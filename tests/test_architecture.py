@@ -57,7 +57,7 @@ TESTED_ELSEWHERE = {
     "http2/message_fields": "http2/test_request_head.py",
     "http2/offences": "http2/test_session_floods.py",
     "http2/hpack/static_table": "http2/hpack/test_field_decoder.py",
-    "http2/peer_settings": "http2/test_http2_session.py",
+    "http2/settings": "http2/test_http2_session.py",
     "http2/stream": "http2/test_http2_session.py",
     "http2/stream_ids": "http2/test_http2_session.py",
     "proxy/net/polled_dial": "proxy/net/test_polled_transport.py",

@@ -133,6 +133,7 @@ class FrameReader:
         if self._position:
             self._data = data[self._position :]
             self._position = 0
+        self.payload = b""  # an idle connection holds none
         return False
 
     def _read_preface(self) -> bool:

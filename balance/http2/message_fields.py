@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from balance.http1.fields import is_allowed_in_trailers
+from balance.http1.fields import TEXT, is_allowed_in_trailers
 from balance.http2.errors import PROTOCOL_ERROR, StreamFault
 from balance.http2.hpack.field import PSEUDO, UNJUDGED, Field
 
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_VALUE: Final = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
+_BLANK: Final = 0x20
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET: Final = re.compile(rb"/[!\"$-~]*")  # visible ASCII without `#`, as in HTTP/1.1
@@ -67,7 +67,8 @@ def judge(field: Field) -> int:
         kind = _KINDS.get(name, PLAIN)
         if name == b"te" and value.lower() != b"trailers":
             raise malformed("te is not for HTTP/2, but for trailers")
-    if not _VALUE.fullmatch(value):
+    # Visible characters and bytes above ASCII, between them blanks and tabs.
+    if value and (value[0] <= _BLANK or value[-1] <= _BLANK or value.translate(TEXT) != value):
         raise malformed(f"the value of {name[:64].decode()} has a byte that is not allowed there")
     if kind < CRUMB:
         field.line = b"%b: %b\r\n" % (name, value)

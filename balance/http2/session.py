@@ -33,7 +33,6 @@ from balance.http2.frames import (
     LAST_STREAM_ID,
     PADDED,
     PING,
-    PREFACE,
     PRIORITY,
     PUSH_PROMISE,
     RST_STREAM,
@@ -42,13 +41,13 @@ from balance.http2.frames import (
 )
 from balance.http2.handler import SessionHandler
 from balance.http2.hpack.field import Field
-from balance.http2.hpack.field_decoder import TABLE_BYTES, FieldDecoder
+from balance.http2.hpack.field_decoder import FieldDecoder
 from balance.http2.message_fields import NO_LENGTH, malformed, trailer_lines
 from balance.http2.offences import Offences
 from balance.http2.outflow import Outflow
-from balance.http2.peer_settings import PeerSettings
 from balance.http2.request_head import read_request
 from balance.http2.response_head import read_response
+from balance.http2.settings import PeerSettings, opening
 from balance.http2.stream import Stream
 from balance.http2.stream_ids import StreamIds
 
@@ -104,7 +103,7 @@ class Session:
         self._is_leaving = False
         self._is_closed = False
         self._warned = False
-        self.out.parts.append(self._opening())
+        self.out.parts.append(opening(limits.streams, limits.head_bytes, limits.allows_protocol, is_server=is_server))
 
     @property
     def is_closed(self) -> bool:
@@ -220,25 +219,6 @@ class Session:
             self.out.parts.append(frames.goaway(self._ids.last, NO_ERROR))
 
     # --- what the peer says ----------------------------------------------------------------------
-
-    def _opening(self) -> bytes:
-        limits = self.limits
-        if not self.is_server:
-            ours = [
-                (frames.ENABLE_PUSH, 0),
-                (frames.INITIAL_WINDOW_SIZE, STREAM_BYTES),
-                (frames.HEADER_TABLE_SIZE, TABLE_BYTES),
-            ]
-            return PREFACE + frames.settings(ours) + Credit.opening()
-        ours = [
-            (frames.MAX_CONCURRENT_STREAMS, limits.streams),
-            (frames.INITIAL_WINDOW_SIZE, STREAM_BYTES),
-            (frames.MAX_HEADER_LIST_SIZE, limits.head_bytes),
-            (frames.NO_RFC7540_PRIORITIES, 1),
-        ]
-        if limits.allows_protocol:
-            ours.append((frames.ENABLE_CONNECT_PROTOCOL, 1))
-        return frames.settings(ours) + Credit.opening()
 
     def _frame(self, kind: int, flags: int, stream_id: int, payload: bytes, now: float) -> None:
         try:

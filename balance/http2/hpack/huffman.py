@@ -57,14 +57,14 @@ def code_words() -> list[tuple[int, int, int]]:
     return found
 
 
-# A step: the next node shifted by 10, then whether a symbol ends here (512), then which (9 bits: EOS is one). A node is a place
-# within words; 0 is the begin of one.
-_ENDS: Final = 512
-_SYMBOL: Final = 511
+# A step is a node and four bits. A node is a place within words, of which there are 256; 0 is the begin of one.
+_NOTHING: Final = 0
+_SYMBOL: Final = 1
+_EOS: Final = 2
 
 
-def _steps() -> tuple[list[int], bytes]:
-    """The steps by node and four bits; and for each node whether a string may end there, in less than eight bits of EOS."""
+def _steps() -> tuple[bytes, bytes, bytes, bytes]:
+    """By step: the next node, what ends, which symbol. By node: whether a string may end, in seven bits of EOS at most."""
     children: list[list[int]] = [[-1, -1]]  # by node: a node, or -2 - symbol
     depth_of_ones = {0: 0}  # nodes that are reached by ones alone
     for symbol, word, bits in code_words():
@@ -80,40 +80,43 @@ def _steps() -> tuple[list[int], bytes]:
                     depth_of_ones[len(children) - 1] = depth_of_ones[node] + 1
             if bit:
                 node = children[node][way]
-    steps = []
+    nodes, ends, ended_symbols = bytearray(), bytearray(), bytearray()
     for start in range(len(children)):
         for four in range(16):
-            node, ended = start, 0
+            node, end, symbol = start, _NOTHING, 0
             for bit in (8, 4, 2, 1):
                 node = children[node][1 if four & bit else 0]
                 if node < 0:
-                    ended = _ENDS | (-2 - node)
+                    symbol = -2 - node
+                    end = _EOS if symbol == EOS else _SYMBOL
                     node = 0
-            steps.append(node << 10 | ended)
+            nodes.append(node)
+            ends.append(end)
+            ended_symbols.append(symbol & 255)
     may_end = bytes(1 if depth_of_ones.get(node, 8) < 8 else 0 for node in range(len(children)))
-    return steps, may_end
+    return bytes(nodes), bytes(ends), bytes(ended_symbols), may_end
 
 
-_STEPS, _MAY_END = _steps()
+_NODES, _ENDS, _SYMBOLS, _MAY_END = _steps()
 
 
 def decode(data: bytes) -> bytes:
     """The string. ConnectionFault for one with EOS in it or with another padding (RFC 7541 section 5.2)."""
-    steps = _STEPS
+    nodes, ends, symbols = _NODES, _ENDS, _SYMBOLS
     out: list[int] = []
-    node = 0
+    step = 0  # a node, shifted by four bits
     for byte in data:
-        step = steps[node << 4 | byte >> 4]
-        if step & _ENDS:
-            if step & _SYMBOL == EOS:
+        step |= byte >> 4
+        if ends[step]:
+            if ends[step] == _EOS:
                 raise ConnectionFault(COMPRESSION_ERROR, "a Huffman string has EOS in it")
-            out.append(step & 255)
-        step = steps[step >> 10 << 4 | byte & 15]
-        if step & _ENDS:
-            if step & _SYMBOL == EOS:
+            out.append(symbols[step])
+        step = nodes[step] << 4 | byte & 15
+        if ends[step]:
+            if ends[step] == _EOS:
                 raise ConnectionFault(COMPRESSION_ERROR, "a Huffman string has EOS in it")
-            out.append(step & 255)
-        node = step >> 10
-    if not _MAY_END[node]:
+            out.append(symbols[step])
+        step = nodes[step] << 4
+    if not _MAY_END[step >> 4]:
         raise ConnectionFault(COMPRESSION_ERROR, "a Huffman string ends within a symbol")
     return bytes(out)

@@ -1,12 +1,18 @@
-"""What the peer's SETTINGS say (RFC 9113 section 6.5), beside the windows, which are the outflow's."""
+"""SETTINGS (RFC 9113 section 6.5): ours, with which a connection opens, and what the peer's say beside windows."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from balance.http2 import frames
+from balance.http2.credit import STREAM_BYTES, Credit
 from balance.http2.errors import FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, PROTOCOL_ERROR, ConnectionFault
 from balance.http2.hpack.field_decoder import TABLE_BYTES
 from balance.http2.outflow import Outflow
 from balance.http2.stream import Stream
+
+_MOST_KNOWN: Final = 64  # as many as there are listeners and pools with limits of their own
+_known: Final[dict[tuple[int, int, bool, bool], bytes]] = {}
 
 
 class PeerSettings:
@@ -49,3 +55,34 @@ class PeerSettings:
             if value > 1 or (self.allows_protocol and not value):
                 raise ConnectionFault(PROTOCOL_ERROR, "SETTINGS_ENABLE_CONNECT_PROTOCOL has a value that it can't have")
             self.allows_protocol = bool(value)
+
+
+def opening(streams: int, head_bytes: int, allows_protocol: bool, *, is_server: bool) -> bytes:
+    """What we say first: the preface as a client, SETTINGS, the connection's window. Made once for all with these limits."""
+    key = (streams, head_bytes, allows_protocol, is_server)
+    made = _known.get(key)
+    if made is None:
+        made = _make(streams, head_bytes, allows_protocol, is_server)
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = made
+    return made
+
+
+def _make(streams: int, head_bytes: int, allows_protocol: bool, is_server: bool) -> bytes:
+    if not is_server:
+        ours = [
+            (frames.ENABLE_PUSH, 0),
+            (frames.INITIAL_WINDOW_SIZE, STREAM_BYTES),
+            (frames.HEADER_TABLE_SIZE, TABLE_BYTES),
+        ]
+        return frames.PREFACE + frames.settings(ours) + Credit.opening()
+    ours = [
+        (frames.MAX_CONCURRENT_STREAMS, streams),
+        (frames.INITIAL_WINDOW_SIZE, STREAM_BYTES),
+        (frames.MAX_HEADER_LIST_SIZE, head_bytes),
+        (frames.NO_RFC7540_PRIORITIES, 1),
+    ]
+    if allows_protocol:
+        ours.append((frames.ENABLE_CONNECT_PROTOCOL, 1))
+    return frames.settings(ours) + Credit.opening()
