@@ -96,6 +96,8 @@ class Why(enum.IntEnum):
     BACKEND_TLS_NAME = 57  # a backend's certificate is for another name or address
     BACKEND_TLS_REFUSED = 58  # a backend refuses our own certificate, or wants one
     BACKEND_TLS_TIMEOUT = 59  # the handshake with a backend did not end within timeouts.connect
+    HTTP2_ERROR = 60  # a client broke the protocol in a way that ends its connection
+    HTTP2_FLOOD = 61  # a client did too often what costs it nothing and others much
 
     @property
     def word(self) -> str:

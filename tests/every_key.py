@@ -339,6 +339,7 @@ KEYS: dict[str, Key] = {
     "timeouts.client_body": Key("1s", _CLIENT + "test_body_that_does_not_come_is_answered_408"),
     "timeouts.keepalive": Key("1s", _CLIENT + "test_idle_connection_is_closed_after_keepalive"),
     "timeouts.drain": Key("1s", "tests/process/supervisor/test_supervisor.py::test_what_does_not_end_in_time_is_cut_and_told"),
+    "http.h2c": Key(True, "tests/proxy/http2/test_protocol_choice.py::test_first_bytes_choose_without_tls"),
     "http.websocket": Key(False, "tests/proxy/tunnel/test_tunnel.py::test_upgrade_is_not_offered_where_websocket_is_off"),
     "http.keepalive.max_idle_per_backend": Key(1, _UPSTREAM + "test_only_so_many_are_kept"),
     "http.keepalive.idle_timeout": Key("1s", _UPSTREAM + "test_connection_is_not_kept_beyond_its_limit"),

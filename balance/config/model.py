@@ -186,6 +186,7 @@ class ReplyHeaders:
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
+    h2c: bool = False  # HTTP/2 without TLS, by prior knowledge
     websocket: bool = True
     keepalive: Keepalive = field(default_factory=Keepalive)
     underscore_headers: str = "drop"  # drop, pass, reject

@@ -18,6 +18,9 @@ class SessionHandler:
     def on_too_large(self, stream: Stream, *, ends: bool) -> None:
         """A request whose head passes the bounds; it is answered 431. As a server."""
 
+    def on_malformed(self, detail: str) -> None:
+        """A request that can't be read was reset: nobody serves it. As a server."""
+
     def on_response(self, stream: Stream, head: ResponseHead, *, ends: bool) -> None:
         """A response, or an interim one, has come. As a client."""
 

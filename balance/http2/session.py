@@ -121,6 +121,21 @@ class Session:
         return self._reader.has_backlog
 
     @property
+    def has_input(self) -> bool:
+        """Whether whole frames wait for the next turn: feed(b"")."""
+        return self._reader.has_more
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether the peer's preface is whole, with its settings."""
+        return self._peer_settings.have_come
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the peer was told the last stream that is served: the connection ends with those that it has."""
+        return self._ids.is_final
+
+    @property
     def last_id(self) -> int:
         """The highest stream that the peer has opened."""
         return self._ids.last
@@ -217,6 +232,11 @@ class Session:
         if not self._ids.is_final and not self._is_closed:
             self._ids.is_final = True
             self.out.parts.append(frames.goaway(self._ids.last, NO_ERROR))
+
+    def refuse(self, code: int, detail: str) -> None:
+        """End the connection, for a reason that is not in its frames."""
+        if not self._is_closed:
+            self._fail(ConnectionFault(code, detail))
 
     # --- what the peer says ----------------------------------------------------------------------
 
@@ -450,6 +470,8 @@ class Session:
             stream.is_reset = True
             self.out.drop(stream)
             self.handler.on_reset(stream, fault.code, fault.detail, is_ours=True)
+        elif stream is None and self.is_server:
+            self.handler.on_malformed(fault.detail)
         self._offence("malformed messages", now)
 
     def _fail(self, fault: ConnectionFault) -> None:

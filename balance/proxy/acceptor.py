@@ -26,6 +26,7 @@ from balance.model import Mode
 from balance.proxy.clients import Clients
 from balance.proxy.connection_guard import ConnectionGuard
 from balance.proxy.http.client import HttpClient
+from balance.proxy.http2.protocol_choice import ProtocolChoice
 from balance.proxy.listener_access import ListenerAccess
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net import system_calls
@@ -108,6 +109,7 @@ class Acceptor:
         "_is_closed",
         "_is_native",
         "_listener",
+        "_may_be_http2",
         "_next",
         "_own_steps",
         "_place",
@@ -152,6 +154,7 @@ class Acceptor:
         self._accepted = _Accepted(self._family)
         self._is_native = type(worker.loop).__module__.startswith("uvloop")
         self._listener = listener
+        self._may_be_http2 = False
         self._access = self._access_now()  # None: everybody may connect
         self._guard = self._guard_now()  # None: as often as he likes
         self._header_step: ProxyHeaderStep | None = None  # where connections begin with a PROXY header
@@ -187,6 +190,7 @@ class Acceptor:
         before = self._settings
         is_same = listener == self._listener and (before is not None or listener.mode is Mode.TCP)
         self._listener = listener
+        self._may_be_http2 = listener.http.h2c if tls is None else "h2" in tls.settings.alpn_protocols
         self._use_steps()
         if is_same and not are_judged_anew:
             return
@@ -429,8 +433,10 @@ class Acceptor:
             self._place.leave()
             raise
 
-    def _client(self, address: Any, listener: Listener | None = None) -> HttpClient | Downstream:
+    def _client(self, address: Any, listener: Listener | None = None) -> HttpClient | ProtocolChoice | Downstream:
         if self._settings is not None and listener is None:
+            if self._may_be_http2:
+                return ProtocolChoice(self._settings, self._place, address)
             return HttpClient(self._settings, self._place, address)
         return Downstream(self._worker, listener or self._listener, self._place, address)
 

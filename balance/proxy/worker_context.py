@@ -91,6 +91,7 @@ class WorkerContext:
 
     __slots__ = (
         "_counts",
+        "_http2_ended",
         "_make_counts",
         "_plain",
         "_tls_refused",
@@ -159,6 +160,7 @@ class WorkerContext:
         self.rand: Callable[[], float] = random
         self.jobs = JobThreads(loop)  # what takes long and needs no loop: hashes of passwords
         self._tls_refused: dict[str, ThrottledWarning] = {}  # by the reason, one of a few words
+        self._http2_ended: dict[str, ThrottledWarning] = {}  # by the kind of the fault
         self.unreadable = ThrottledWarning()  # client addresses from trusted proxies that can't be read
         id_format = os.urandom(8).hex().encode() + b"%08x"
         # An id unique over workers and restarts: 16 random hex digits of this worker and a count. An iterator rather than a
@@ -201,6 +203,13 @@ class WorkerContext:
         warning = self._tls_refused.get(kind)
         if warning is None:
             warning = self._tls_refused[kind] = ThrottledWarning()
+        warning.say(monotonic(), message)
+
+    def http2_ended(self, kind: str, message: str) -> None:
+        """Log a client's connection of HTTP/2 that was ended for what the client did, throttled for each kind."""
+        warning = self._http2_ended.get(kind)
+        if warning is None:
+            warning = self._http2_ended[kind] = ThrottledWarning()
         warning.say(monotonic(), message)
 
     def close_idle_of(self, settings: Iterable[Closable]) -> None:

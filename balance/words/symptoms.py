@@ -178,7 +178,14 @@ SYMPTOMS: Final = (
                 "the same of WebSockets and TCP sessions",
             ),
         ),
-        (Why.RESET_MID_RESPONSE, Why.CLIENT_ABORT, Why.CLIENT_TOO_SLOW, Why.IDLE_TIMEOUT),
+        (
+            Why.RESET_MID_RESPONSE,
+            Why.CLIENT_ABORT,
+            Why.CLIENT_TOO_SLOW,
+            Why.IDLE_TIMEOUT,
+            Why.HTTP2_ERROR,
+            Why.HTTP2_FLOOD,
+        ),
         "a balancer or firewall before or behind this one may have a shorter timeout: the end is `client_abort` "
         "or `reset_mid_response` then",
     ),

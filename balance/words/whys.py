@@ -390,4 +390,17 @@ WHYS: Final[dict[Why, WhyWord]] = {
         VALIDATE,
         "a backend without TLS behind `https://`, or one that is overloaded; `timeouts.connect`",
     ),
+    Why.HTTP2_ERROR: WhyWord(
+        "a client broke the rules of HTTP/2 in a way that ends its connection; counted beside its requests, which end with it",
+        "client",
+        told("HTTP/2 connection"),
+        "the client's HTTP/2; the log says which rule",
+    ),
+    Why.HTTP2_FLOOD: WhyWord(
+        "a client did too often what costs it nothing and others much: resets, empty frames, pings, heads without an end; its "
+        "connection was ended",
+        "client",
+        told("HTTP/2 connection"),
+        "an attack: `balance block ADDRESS`; a client of yours: what the log names",
+    ),
 }

@@ -20,7 +20,7 @@ from balance.config.checking.tls.backend_tls_errors import backend_tls_warnings
 from balance.config.checking.tls.tls_errors import tls_warnings
 from balance.config.checking.tracing_findings import tracing_warnings
 from balance.config.checking.unused_timeouts import unused_timeouts
-from balance.config.model import Config, PoolConfig
+from balance.config.model import Config, ListenerConfig, PoolConfig
 from balance.config.reading.document import Path
 from balance.config.schema.hash_keys import HASHING
 from balance.config.schema.units import format_duration
@@ -120,6 +120,11 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                     "0 keeps a session that nobody uses any more as long as both machines live; write a long time instead",
                 )
             continue
+        if listener.http.h2c and listener.tls.enabled and not any(_speaks_h2c(other) for other in config.listeners):
+            yield (
+                paths.listener(index, "http.h2c"),
+                "has no effect: with TLS it is tls.alpn_protocols that offers HTTP/2, and does unless you say otherwise",
+            )
         if timeouts.keepalive_s and timeouts.client_header_s >= timeouts.keepalive_s:
             yield (
                 paths.listener(index, "timeouts.client_header", "timeouts.keepalive"),
@@ -144,6 +149,10 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 f"request, {format_duration(timeouts.request_s)}, is over before connect, "
                 f"{format_duration(timeouts.connect_s)}, can fail: no other backend is tried",
             )
+
+
+def _speaks_h2c(listener: ListenerConfig) -> bool:
+    return listener.mode is Mode.HTTP and listener.http.h2c and not listener.tls.enabled
 
 
 def _has_weights(discovery: Discovery) -> bool:

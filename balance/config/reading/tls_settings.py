@@ -48,7 +48,7 @@ def server_tls(top: dict[str, Any], own: dict[str, Any], mode: Mode, pems: Mappi
         if name in given:
             given[name] = tuple(dict.fromkeys(given[name]))
     if mode is Mode.HTTP:
-        given.setdefault("alpn_protocols", ("http/1.1",))
+        given.setdefault("alpn_protocols", ("h2", "http/1.1"))
     for name in ("client_ca_file", "client_crl_file"):
         if name in given:
             given[name] = pem(given[name])

@@ -249,7 +249,16 @@ class HttpSection(Section):
     """How HTTP is spoken."""
 
     section_name = "http"
-    websocket: Flag = key("Whether an Upgrade is passed on: to WebSocket, or to any protocol but HTTP and TLS.", True)
+    h2c: Flag = key(
+        "Whether HTTP/2 is spoken without TLS, too, to clients that begin with it (prior knowledge); others speak HTTP/1. With "
+        "TLS it is `tls.alpn_protocols` that says so. There is no Upgrade from HTTP/1.1.",
+        False,
+    )
+    websocket: Flag = key(
+        "Whether an Upgrade is passed on: to WebSocket, or to any protocol but HTTP and TLS. Over HTTP/2: whether WebSocket is "
+        "offered (extended CONNECT, RFC 8441).",
+        True,
+    )
     keepalive: KeepaliveSection = key("Idle connections to backends.")
     underscore_headers: Annotated[str, kind.choice("drop", "pass", "reject")] = key(
         "Fields with a _ in their name, which CGI and WSGI can't tell from a -.", "drop"

@@ -19,7 +19,7 @@ from balance.runtime.lease import Lease
 from balance.runtime.pool import Pool
 
 if TYPE_CHECKING:
-    from balance.proxy.http.client import HttpClient
+    from balance.proxy.worker_context import Drainable
 
 MAX_CONNECTIONS: Final = 4  # reserved upstreams per client connection
 
@@ -29,7 +29,7 @@ class ConnectionAuth:
 
     __slots__ = ("_client", "is_binding", "parked")
 
-    def __init__(self, client: HttpClient) -> None:
+    def __init__(self, client: Drainable) -> None:
         self._client = client
         self.is_binding = False  # the client is authenticated there: its requests go where the last one went
         self.parked: list[Parked] = []

@@ -1,6 +1,7 @@
 """Warnings about valid configurations: the exact messages."""
 
 import pytest
+from pem_files import self_signed
 
 from balance.config import load_text
 
@@ -273,3 +274,11 @@ def test_weights_of_srv_records_want_an_algorithm_that_looks_at_them() -> None:
     assert "round-robin looks at no weight but 0, and SRV records have weights" in warnings_of(srv)[0]
     assert warnings_of(srv + "load_balancer: {algorithm: adaptive}\n") == []
     assert warnings_of(srv.replace("type: srv", "port: 80")) == []
+
+
+def test_h2c_is_for_listeners_without_tls() -> None:
+    pair = self_signed("a.example")
+    tls = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}}}\n"
+    message = "has no effect: with TLS it is tls.alpn_protocols that offers HTTP/2, and does unless you say otherwise"
+    assert f"f.yaml:8:13: http.h2c: {message}" in warnings_of(QUIET + tls + "http: {h2c: true}\n")
+    assert not any("h2c" in each for each in warnings_of(QUIET + "http: {h2c: true}\n"))

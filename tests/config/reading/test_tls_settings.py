@@ -39,7 +39,7 @@ def problems(tls: object, **more: object) -> list[str]:
 
 def test_the_short_form_is_one_certificate() -> None:
     tls = loaded(PAIR)
-    assert tls == ServerTls(True, (A.certificate,), alpn_protocols=("http/1.1",))
+    assert tls == ServerTls(True, (A.certificate,), alpn_protocols=("h2", "http/1.1"))
     assert loaded(PAIR, mode="tcp").alpn_protocols == ()
     assert not loaded({**PAIR, "enabled": False}).enabled
 
@@ -95,7 +95,7 @@ def test_a_listeners_keys_win_over_those_at_the_top() -> None:
         ({**PAIR, "min_version": "1.1"}, "tls.min_version: '1.1' is not a version"),
         ({**PAIR, "cipher_suites": ["TLS_AES_128_GCM_SHA256"]}, "tls.cipher_suites: 'TLS_AES_128_GCM_SHA256' is a suite of"),
         ({**PAIR, "cipher_suites": ["NO-SUCH"]}, "tls.cipher_suites: OpenSSL knows none of NO-SUCH"),
-        ({**PAIR, "alpn_protocols": ["h2"]}, "tls.alpn_protocols: 'h2' is not available in this version"),
+        ({**PAIR, "alpn_protocols": ["h3"]}, "tls.alpn_protocols: 'h3' is not available in this version"),
         ({"certificates": [{**PAIR, "default": True}] * 2}, "tls.certificates: has several with default: true"),
         ({**PAIR, "redirect_http": True}, "tls.redirect_http: does nothing: no listener speaks plain HTTP"),
         ({"redirect_http": 0}, "tls.redirect_http: expected true, false or a port in 1..65535, got 0"),

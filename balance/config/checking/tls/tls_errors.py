@@ -65,10 +65,10 @@ def _errors(index: int, listener: ListenerConfig, paths: KeyPaths) -> Iterator[F
             )
     if listener.mode is Mode.HTTP:
         for protocol in tls.alpn_protocols:
-            if protocol != "http/1.1":
+            if protocol not in ("h2", "http/1.1"):
                 yield (
                     paths.listener(index, "tls.alpn_protocols"),
-                    (f"{protocol!r} is not available in this version; available with mode http: http/1.1"),
+                    (f"{protocol!r} is not available in this version; available with mode http: h2, http/1.1"),
                 )
     for number, certificate in enumerate(tls.certificates):
         where = _path_of(index, number, tls, paths)

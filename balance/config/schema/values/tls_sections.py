@@ -106,7 +106,8 @@ class ServerTlsSection(Section):
         "Those of TLS 1.2, the best first; OpenSSL decides on those of 1.3. Default: ECDHE with AES-GCM or ChaCha20."
     )
     alpn_protocols: list[Annotated[str, _ALPN]] = key(
-        "What is offered by ALPN. Default: http/1.1 with mode http, which speaks no other; nothing with mode tcp."
+        "What is offered by ALPN, the best first. Default with mode http: h2 (HTTP/2) and http/1.1, all that it speaks; a "
+        "client that takes none speaks HTTP/1.1. Default with mode tcp: nothing."
     )
     session_tickets: Flag = key("Whether clients may resume a session, at any worker.", True)
     strict_sni: Flag = key("Whether a client that asks for no name of a certificate is refused (unrecognized_name).", False)

@@ -1,0 +1,493 @@
+"""A client's connection of HTTP/2: the shell around a Session, which has the protocol. One feed a read, one write a turn.
+
+What streams write in one turn of the event loop goes out together, at its end. Who sends more frames at once than a turn takes
+is read on in a later turn. The connection ends in two steps, so that no request is lost (RFC 9113 section 6.8): a GOAWAY that
+refuses nothing and a PING; at its answer, or after GOODBYE_S, the GOAWAY with the last stream that is served; and when the
+streams are done, the close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Iterable
+from time import monotonic
+from typing import Any, Final
+
+from balance.errors import ProtocolError
+from balance.holder import Holder
+from balance.http2.errors import ENHANCE_YOUR_CALM, INADEQUATE_SECURITY
+from balance.http2.handler import SessionHandler
+from balance.http2.request_head import RequestHead
+from balance.http2.session import Session, SessionLimits
+from balance.http2.stream import Stream
+from balance.model import Why
+from balance.proxy.clients import Clients
+from balance.proxy.http.connection_auth import ConnectionAuth
+from balance.proxy.http.error_replies import refusal
+from balance.proxy.http.upstream import Upstream
+from balance.proxy.http2.client_stream import ClientStream
+from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.net.sockets import end_now, is_silent, other_address, unsent
+from balance.proxy.net.timer_wheel import NEVER, Timed
+from balance.proxy.tls.verified_client import VerifiedClient
+from balance.proxy_protocol.header_writer import header
+from balance.runtime import counters
+
+FIRST_REQUEST_S: Final = 1.0  # seconds after which a new connection without a request counts as idle
+GOODBYE_S: Final = 1.0  # for the answer that says that the client has seen our first GOAWAY
+LINGER_S: Final = 2.0  # after the last byte, for the client to close, which it does when it has read the GOAWAY
+WRITE_S: Final = 5.0  # for what is unsent at a close, where there is no `write` timeout
+LEAST_PROGRESS: Final = 1024  # bytes; a client that takes fewer at a time than this, forever, holds what waits for it
+AEAD: Final = ("GCM", "CCM", "CHACHA20")  # parts of the names of suites (RFC 9113 section 9.2.2)
+
+
+class ConnectionState(enum.IntEnum):
+    """The state of a client's connection of HTTP/2."""
+
+    OPEN = 0
+    LINGERING = 1  # all is said; what is received is thrown away
+    CLOSING = 2
+    GONE = 3
+
+
+OPEN: Final = ConnectionState.OPEN
+LINGERING: Final = ConnectionState.LINGERING
+CLOSING: Final = ConnectionState.CLOSING
+GONE: Final = ConnectionState.GONE
+
+
+class ConnectionTimer(Timed):
+    """The deadline of a connection; each stream has its own."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.deadline = self.looked_at = NEVER  # Timed.__init__() in line
+        self._connection = connection
+
+    def expire(self, now: float) -> None:
+        self._connection.expire(now)
+
+    def give_up(self) -> None:
+        self._connection.give_up()
+
+
+class ClientConnection(SessionHandler):
+    """One connection. Its streams are the clients of exchanges."""
+
+    __slots__ = ("_address", "_holder", "_idle_since", "_is_due", "_is_feeding", "_is_over", "_is_paused", "_said_goodbye",
+                 "_state", "_taken", "_written", "after_host", "before_host", "blocked", "clients", "connection_auth",
+                 "is_judged", "is_trace_trusted", "is_trusted", "peer", "session", "settings", "timer", "transport",
+                 "verified")  # fmt: skip
+
+    transport: asyncio.Transport  # set by connection_made()
+    session: Session  # likewise
+
+    def __init__(
+        self, holder: Holder[ListenerSettings], clients: Clients | None = None, address: Any = None, by: float = NEVER
+    ) -> None:
+        """`holder` has its settings. `clients` counts it until it ends. `address`: the peer; None: the transport's.
+
+        `by`: when the preface has to be there, seconds, monotonic; NEVER: the `client_header` timeout from now on.
+        """
+        self.settings = holder.held
+        self._holder = holder
+        self.clients = clients
+        self._address = address
+        self._state = OPEN
+        self._is_feeding = False
+        self._is_due = False  # a turn will come
+        self._is_over = False  # a fault has ended it
+        self._is_paused = False  # it is not read from: more has come than was read in its turn
+        self._said_goodbye = False
+        self._idle_since = monotonic()
+        self._written = 0  # bytes
+        self._taken = 0  # bytes of them at the last look
+        self.peer = ""
+        self.before_host = self.after_host = b""
+        self.is_trusted = self.is_judged = self.is_trace_trusted = False
+        self.verified: VerifiedClient | None = None
+        self.connection_auth: ConnectionAuth | None = None  # upstreams whose PROXY header names this client
+        self.blocked: set[ClientStream] = set()  # streams that wait for room
+        self.timer = ConnectionTimer(self)
+        self.timer.deadline = by
+
+    # --- the connection -------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]  # it is a full Transport
+        settings = self.settings
+        worker = settings.worker
+        name = transport.get_extra_info("peername") if self._address is None else self._address
+        if type(name) is tuple and len(name) == 2:
+            self.peer, self._address = name  # the port alone: a tuple weighs more than all else of it
+        else:
+            self.peer = other_address(name)
+        if settings.listener.verifies_clients:
+            self.verified = VerifiedClient(transport.get_extra_info("ssl_object"))
+        self._set_forwarding()
+        worker.connections.add(self)
+        worker.row.cells[counters.CONNECTIONS] += 1
+        now = monotonic()
+        http = settings.listener.http
+        limits = SessionLimits(100, http.limits.fields, http.limits.head_bytes, http.websocket)
+        self.session = Session(self, limits, now, is_server=True)
+        self.timer.deadline = min(self.timer.deadline, now + (settings.timeouts.client_header_s or NEVER))
+        self._watch(now)
+        cipher = transport.get_extra_info("cipher")
+        if cipher is not None and cipher[1] == "TLSv1.2" and not any(part in cipher[0] for part in AEAD):
+            self.session.refuse(INADEQUATE_SECURITY, "HTTP/2 is not spoken with this cipher suite")
+        self.wake()
+
+    @property
+    def client_address(self) -> str:
+        return self.peer
+
+    def _set_forwarding(self) -> None:
+        """Make the lines added to every request that name the client to a backend."""
+        settings, peer = self.settings, self.peer
+        self.before_host, self.after_host = settings.client_lines(peer)
+        self.is_trusted = self.is_judged = settings.trusted is not None and settings.trusted.has(peer)
+        if self.verified is not None:
+            self.before_host = self.verified.lines + self.before_host
+            self.is_judged = True
+        if settings.tracer is not None:
+            self.is_trace_trusted = settings.tracer.trusted.has(peer)
+            self.is_judged = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state = GONE
+        settings = self.settings
+        worker = settings.worker
+        worker.connections.discard(self)
+        if self.clients is not None:
+            self.clients.leave()
+        worker.wheel.forget(self.timer)
+        self.timer.deadline = NEVER
+        is_bug = exc is not None and not isinstance(exc, OSError)
+        self._end_streams(is_bug=is_bug)
+        if self.connection_auth is not None:
+            self.connection_auth.close()
+
+    def _end_streams(self, *, is_bug: bool = False) -> None:
+        """The client is not there any more, or is not served any more."""
+        now = monotonic()
+        for stream in list(self.session.streams.values()):
+            owner = stream.owner
+            if isinstance(owner, ClientStream):
+                owner.gone(now, is_bug=is_bug)
+            else:
+                self.session.release(stream, now)
+
+    def eof_received(self) -> bool:
+        if self._state is OPEN:  # as with HTTP/1, an end aborts what is under way
+            self._end_streams()
+            self._close_now()
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        if self._state is not OPEN:
+            return
+        now = monotonic()
+        self._is_feeding = True
+        has_more = self.session.feed(data, now)
+        self._is_feeding = False
+        self._end_turn(has_more, now)
+
+    def spliced(self, size: int) -> None:
+        """See Receiver. Not called: no bytes of HTTP pass by unread."""
+
+    def pause_writing(self) -> None:
+        self.session.out.is_blocked = True
+
+    def resume_writing(self) -> None:
+        self.session.out.unblock()
+        self.wake()
+
+    # --- turns ----------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something is to be written: at the end of this turn."""
+        if not self._is_due and not self._is_feeding and self._state is OPEN:
+            self._is_due = True
+            self.settings.worker.loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._is_due = False
+        if self._state is OPEN:
+            try:
+                self._end_turn(self.session.flush(), monotonic())
+            except Exception:  # called by the event loop, so no transport ends the connection
+                self.give_up()
+                raise
+
+    def take_turn(self) -> None:
+        """Read more of what has come."""
+        if self._state is OPEN and self._is_paused:
+            try:
+                self.data_received(b"")
+            except Exception:
+                self.give_up()
+                raise
+
+    def _end_turn(self, has_more: bool, now: float) -> None:
+        """Go on with those that have room now, write, and see whether there is more to do."""
+        if self.blocked:
+            self._is_feeding = True
+            for stream in list(self.blocked):
+                stream.look(now)
+            self._is_feeding = False
+        self._write()
+        if self._state is not OPEN:
+            return
+        session = self.session
+        if not session.streams and (self._is_over or session.is_final or (session.is_leaving and not self._said_goodbye)):
+            self._close(now)
+            return
+        if has_more or session.out.parts:
+            if session.has_input:
+                if not self._is_paused and not self.transport.is_closing():
+                    self._is_paused = True
+                    self.transport.pause_reading()
+                self.settings.worker.turns.add(self)
+            else:
+                self.wake()
+        if self._is_paused and not session.has_input and not self.transport.is_closing():
+            self._is_paused = False
+            self.transport.resume_reading()
+
+    def _write(self) -> None:
+        out = self.session.out
+        parts = out.parts
+        if parts and not self.transport.is_closing():
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            out.parts = []
+            self._written += len(data)
+            self.transport.write(data)
+
+    # --- calls from the session -----------------------------------------------------------------------
+
+    def on_request(self, stream: Stream, head: RequestHead, *, ends: bool) -> None:
+        self._begin(stream).start(head, ends=ends)
+
+    def on_too_large(self, stream: Stream, *, ends: bool) -> None:
+        self._begin(stream).refuse_head()
+
+    def _begin(self, stream: Stream) -> ClientStream:
+        successor = self.settings.successor
+        if successor is not None:  # use the settings of the last reload from this request on
+            self._holder = successor
+            self.settings = successor.held
+            self._set_forwarding()
+        settings = self.settings
+        if not self._said_goodbye:
+            self.timer.deadline = NEVER
+            if settings.is_closing:
+                self._say_goodbye(monotonic())
+        made = ClientStream(self, stream)
+        stream.owner = made
+        return made
+
+    def on_malformed(self, detail: str) -> None:
+        """A request that can't be read, and was reset: it is counted and logged as one that is answered 400."""
+        refusal(self.settings, ProtocolError(400, Why.BAD_REQUEST, detail), b"", self.peer, 0.0)
+
+    def on_content(self, stream: Stream, content: bytes, *, ends: bool) -> None:
+        owner = stream.owner
+        assert isinstance(owner, ClientStream)
+        owner.received(content, b"", ends=ends)
+
+    def on_trailers(self, stream: Stream, lines: bytes) -> None:
+        owner = stream.owner
+        assert isinstance(owner, ClientStream)
+        owner.received(b"", lines, ends=True)
+
+    def on_reset(self, stream: Stream, code: int, detail: str, *, is_ours: bool) -> None:
+        owner = stream.owner
+        if isinstance(owner, ClientStream):
+            owner.reset(detail, is_ours=is_ours)
+
+    def on_settings(self) -> None:
+        """The preface is whole."""
+        if not self.session.last_id:
+            self._wait(monotonic())
+
+    def on_going_away(self, code: int, detail: str) -> None:
+        """The client goes when its streams are done."""
+
+    def on_many_offences(self, what: str) -> None:
+        self._say_goodbye(monotonic())
+
+    def on_fault(self, code: int, detail: str) -> None:
+        self._is_over = True
+        settings = self.settings
+        worker = settings.worker
+        is_flood = code == ENHANCE_YOUR_CALM
+        worker.row.cells[counters.WHY + (Why.HTTP2_FLOOD if is_flood else Why.HTTP2_ERROR)] += 1
+        what = "flood" if is_flood else "error"
+        worker.http2_ended(what, f"listener {settings.listener.name}: the HTTP/2 connection of {self.peer} is ended: {detail}")
+        self._end_streams()
+
+    # --- calls from the streams -----------------------------------------------------------------------
+
+    def stream_ended(self, now: float) -> None:
+        """A stream is over: its place is free."""
+        if self.settings.is_closing and not self._said_goodbye and self._state is OPEN:
+            self._say_goodbye(now)
+        if not self.session.streams:
+            self._wait(now)
+        self.wake()
+
+    def _wait(self, now: float) -> None:
+        """For the next request."""
+        self._idle_since = now
+        if not self._said_goodbye and self._state is OPEN:
+            self.timer.deadline = now + self.settings.keepalive_s
+            self._watch(now)
+
+    def _watch(self, now: float) -> None:
+        timer = self.timer
+        if timer.deadline < timer.looked_at:
+            self.settings.worker.wheel.watch(timer, now)
+
+    def wrote(self, stream: Stream) -> None:
+        """Content of this one is written, or held until its client takes it."""
+        owner = stream.owner
+        if isinstance(owner, ClientStream):
+            owner.wrote()
+        self.wake()
+
+    @property
+    def taken_bytes(self) -> int:
+        """Bytes that the client has acknowledged, of all streams."""
+        return self._written - unsent(self.transport)
+
+    def _has_progressed(self) -> bool:
+        """Whether the client has taken LEAST_PROGRESS bytes since the last call."""
+        before, self._taken = self._taken, self.taken_bytes
+        return self._taken - before >= LEAST_PROGRESS
+
+    def own(self, upstream: Upstream) -> ConnectionAuth:
+        """Reserve `upstream`: its PROXY header names this client."""
+        if self.connection_auth is None:
+            self.connection_auth = ConnectionAuth(self)
+        self.connection_auth.claim(upstream)
+        return self.connection_auth
+
+    def proxy_header(self, version: str) -> bytes:
+        """The PROXY header that names this connection."""
+        peer = self._address
+        if type(peer) is int:
+            peer = (self.peer, peer)
+        elif peer is None:
+            peer = self.transport.get_extra_info("peername")
+        return header(version, peer, self.transport.get_extra_info("sockname"))
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """The deadline of the connection has passed."""
+        self.timer.deadline = NEVER
+        if self._state is LINGERING:
+            self.transport.abort()
+        elif self._state is CLOSING:
+            if self._has_progressed():
+                self.timer.deadline = now + (self.settings.timeouts.write_s or WRITE_S)
+            else:
+                self.transport.abort()
+        elif self._state is OPEN:
+            if self._said_goodbye:
+                self.session.leave_now()
+                self.wake()
+            elif self.session.streams:
+                return
+            elif not self.session.has_settings:
+                self.settings.worker.row.cells[counters.WHY + Why.HEADER_TIMEOUT] += 1
+                self._close_now()
+            else:
+                self._say_goodbye(now)
+
+    def give_up(self) -> None:
+        """After a bug in our own code, with the state unknown: abort; connection_lost() releases what is held."""
+        self.transport.abort()
+
+    def _say_goodbye(self, now: float) -> None:
+        """The first step of an end; see the module."""
+        if not self._said_goodbye:
+            self._said_goodbye = True
+            self.session.leave()
+            self.timer.deadline = now + GOODBYE_S
+            self._watch(now)
+            self.wake()
+
+    def _close(self, now: float) -> None:
+        """All is said. A close with bytes that are still to be read would be a reset, which may destroy what was said last."""
+        transport = self.transport
+        if transport.is_closing():
+            return
+        if not transport.can_write_eof():
+            self._close_now()  # TLS lingers itself
+            return
+        self._state = LINGERING
+        if self._is_paused:
+            self._is_paused = False
+            transport.resume_reading()
+        transport.write_eof()
+        self.timer.deadline = now + LINGER_S
+        self._watch(now)
+
+    def _close_now(self) -> None:
+        """Close when all that was written is sent, or after the `write` timeout without progress."""
+        self._state = CLOSING
+        transport = self.transport
+        if not transport.is_closing():
+            is_over = not transport.get_write_buffer_size() and transport.can_write_eof()
+            transport.close()
+            if not is_over:
+                now = monotonic()
+                self._has_progressed()
+                self.timer.deadline = now + (self.settings.timeouts.write_s or WRITE_S)
+                self._watch(now)
+
+    def drain(self, *, is_patient: bool) -> None:
+        """Take no more streams; the connection ends with the last one. `is_patient`: spare one that had no request yet."""
+        if self._state is OPEN and not (is_patient and not self.session.last_id):
+            self._say_goodbye(monotonic())
+
+    def idle_since(self, now: float) -> float:
+        """Since when it has had no stream (monotonic seconds); NEVER while it has, or in its first FIRST_REQUEST_S."""
+        if self._state is not OPEN or self.session.streams or self._said_goodbye:
+            return NEVER
+        if not self.session.last_id and now - self._idle_since < FIRST_REQUEST_S:
+            return NEVER
+        return self._idle_since
+
+    def reclaim(self) -> bool:
+        """Close it to make room for another client, if it is still idle. Whether it was closed."""
+        if self._state is not OPEN or self.session.streams or not is_silent(self.transport):
+            return False
+        self.session.leave_now()
+        self._write()
+        end_now(self.transport)
+        self._close_now()
+        return True
+
+    def announce_close(self) -> None:
+        """The deadline of a drain is near: the streams that are still under way are the last."""
+        if self._state is OPEN:
+            self._say_goodbye(monotonic())
+
+    def cut(self) -> None:
+        """The deadline of a drain has passed: end the exchanges and abort."""
+        if self._state is OPEN:
+            self._is_feeding = True
+            for owner in self._owners():
+                owner.cut()
+            self._is_feeding = False
+            self.session.leave_now()
+            self._write()
+        self.transport.abort()
+
+    def _owners(self) -> Iterable[ClientStream]:
+        return [stream.owner for stream in self.session.streams.values() if isinstance(stream.owner, ClientStream)]

@@ -1,0 +1,310 @@
+"""A connection of HTTP/2: turns, bounds, what ends it, and that its end loses no request."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from dataclasses import replace
+
+import pytest
+from http2_client import Http2Client, Reply, connect
+from rawclient import Message, Wire, ok
+from scripts import never
+from stage import Stage, serve, until
+
+from balance.config.model import Config, HttpConfig, Timeouts
+from balance.http2 import frames
+from balance.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR
+from balance.http2.frames import LAST_STREAM_ID, PREFACE
+from balance.model import Why
+from balance.proxy.http2.client_connection import ClientConnection
+from balance.runtime import counters
+
+H2C = HttpConfig(h2c=True)
+
+
+def only(stage: Stage) -> ClientConnection:
+    (connection,) = stage.worker.connections
+    assert isinstance(connection, ClientConnection)
+    return connection
+
+
+async def slow(wire: Wire) -> None:
+    """Answers a request for /slow when its target comes again in another one."""
+    while (request := await wire.request()) is not None:
+        if request.target == "/slow":
+            await asyncio.sleep(0.3)
+        await wire.send(ok(request.target.encode()))
+
+
+async def begun(stage: Stage, *paths: str) -> tuple[Http2Client, list[int]]:
+    """A client whose requests are with the backend."""
+    client = await connect(stage)
+    streams = [await client.request(path) for path in paths]
+    await until(lambda: stage.active == len(paths))
+    return client, streams
+
+
+# --- turns ----------------------------------------------------------------------------------------------------
+
+
+async def test_more_frames_than_a_turn_takes_are_read_in_later_ones(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    await client.wire.send(frames.ping(b"12345678", is_ack=False) * 700)
+    stream = await client.request()
+    assert (await client.reply(stream)).status == 200
+
+
+async def test_replies_of_one_turn_go_out_in_one_write(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    await client.reply(await client.request())
+    writes: list[int] = []
+    transport = only(stage).transport
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            return getattr(transport, name)
+
+        def write(self, data: bytes) -> None:
+            writes.append(len(data))
+            transport.write(data)
+
+    only(stage).transport = Counting()  # type: ignore[assignment]
+    streams = []
+    for _ in range(5):
+        streams.append(client.h2.get_next_available_stream_id())
+        client.h2.send_headers(
+            streams[-1],
+            [(b":method", b"TRACE"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")],
+            end_stream=True,
+        )
+    await client.flush()
+    for stream in streams:
+        assert (await client.reply(stream)).status == 405
+    assert len(writes) == 1
+
+
+# --- what ends it -----------------------------------------------------------------------------------------------
+
+
+async def test_idle_connection_ends_after_keepalive_in_two_steps(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C, timeouts=Timeouts(keepalive_s=0.2))
+    client = await connect(stage)
+    await client.reply(await client.request())
+    await client.over()
+    assert client.goaways == [(NO_ERROR, LAST_STREAM_ID), (NO_ERROR, 1)]
+
+
+async def test_pings_do_not_keep_it(stage: Stage) -> None:
+    await stage.open(http=H2C, timeouts=Timeouts(keepalive_s=0.3))
+    client = await connect(stage)
+
+    async def ping() -> None:
+        while True:
+            client.h2.ping(b"12345678")
+            await client.flush()
+            await asyncio.sleep(0.05)
+
+    pinging = asyncio.ensure_future(ping())
+    await client.over()
+    pinging.cancel()
+    assert client.goaways
+
+
+async def test_client_that_ends_aborts_its_requests(stage: Stage) -> None:
+    stage.backend(never)
+    await stage.open(http=H2C)
+    client, _ = await begun(stage, "/1", "/2")
+    client.wire.close()
+    await stage.settled()
+    assert stage.whys == {Why.CLIENT_ABORT: 2}
+
+
+async def test_reset_of_the_connection_aborts_its_requests(stage: Stage) -> None:
+    stage.backend(never)
+    await stage.open(http=H2C)
+    client, _ = await begun(stage, "/1", "/2")
+    client.wire.reset()
+    await stage.settled()
+    assert stage.whys == {Why.CLIENT_ABORT: 2}
+
+
+async def test_client_that_goes_is_closed_when_its_streams_are_done(stage: Stage) -> None:
+    stage.backend(slow)
+    await stage.open(http=H2C)
+    client, (stream,) = await begun(stage, "/slow")
+    await client.wire.send(frames.goaway(0, NO_ERROR))
+    assert (await client.reply(stream)).body == b"/slow"
+    await client.over()
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "why"),
+    [
+        (b"\0\0\0\0\0\0\0\0\0", PROTOCOL_ERROR, Why.HTTP2_ERROR),  # DATA of no stream
+        (frames.ping(b"12345678", is_ack=False) * 1100, ENHANCE_YOUR_CALM, Why.HTTP2_FLOOD),
+    ],
+)
+async def test_fault_ends_connection_and_is_named(
+    stage: Stage, caplog: pytest.LogCaptureFixture, frame: bytes, code: int, why: Why
+) -> None:
+    caplog.set_level(logging.WARNING, "balance.worker")
+    stage.backend(never)
+    await stage.open(http=H2C)
+    client, _ = await begun(stage, "/1")
+    await client.wire.send(frame)
+    await client.over()
+    assert client.goaways[-1] == (code, 1)
+    assert stage.whys == {why: 1, Why.CLIENT_ABORT: 1}
+    (said,) = caplog.messages
+    assert "listener main: the HTTP/2 connection of 127.0.0.1 is ended: " in said
+    assert ("PING" in said) is (why is Why.HTTP2_FLOOD)
+
+
+async def test_many_offences_end_it_by_goaway_and_lose_nothing(stage: Stage) -> None:
+    stage.backend(slow)
+    await stage.open(http=H2C)
+    client, (stream,) = await begun(stage, "/slow")
+    await client.wire.send(frames.ping(b"12345678", is_ack=False) * 800)
+    assert (await client.reply(stream)).body == b"/slow"
+    await client.over()
+    assert client.goaways == [(NO_ERROR, LAST_STREAM_ID), (NO_ERROR, 1)]
+
+
+# --- drains -----------------------------------------------------------------------------------------------------
+
+
+async def test_drain_serves_what_is_under_way_and_what_crosses_the_first_goaway(stage: Stage) -> None:
+    stage.backend(slow)
+    await stage.open(http=H2C)
+    client, (first,) = await begun(stage, "/slow")
+    draining = asyncio.ensure_future(stage.listener_server.drain(30.0))
+    await until(lambda: only(stage).session.is_leaving)
+    crossing = await client.request("/crossing")
+    assert (await client.reply(crossing)).body == b"/crossing"
+    assert (await client.reply(first)).body == b"/slow"
+    await client.over()
+    client.wire.close()
+    assert await draining == 0
+
+
+async def test_client_that_does_not_answer_the_ping_is_told_the_last_stream_all_the_same(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    await client.reply(await client.request())
+    draining = asyncio.ensure_future(stage.listener_server.drain(30.0))
+    data = b""
+    while more := await client.wire.some():
+        data += more
+    assert data.endswith(frames.goaway(1, NO_ERROR))
+    client.wire.close()
+    assert await draining == 0
+
+
+async def test_end_of_a_drain_answers_503(stage: Stage) -> None:
+    stage.backend(never)
+    await stage.open(http=H2C)
+    client, (stream,) = await begun(stage, "/slow")
+    draining = asyncio.ensure_future(stage.listener_server.drain(0.5))
+    assert (await client.reply(stream)).status == 503
+    assert await draining == 1
+    assert stage.whys == {Why.DRAINING: 1}
+
+
+async def test_reload_counts_from_the_next_stream_on(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    assert (await client.reply(await client.request("/x", (b"x-a", b"1")))).status == 200
+    http = replace(H2C, limits=replace(H2C.limits, line_bytes=64))
+    await stage.reload(with_http(stage, http))
+    assert (await client.reply(await client.request("/" + "x" * 100))).status == 414
+    assert not client.goaways
+
+
+def with_http(stage: Stage, http: HttpConfig) -> Config:
+    config = stage.snapshot.config
+    return replace(config, listeners=(replace(config.listeners[0], http=http),))
+
+
+async def test_listener_that_goes_ends_its_connections_with_their_next_stream(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    assert (await client.reply(await client.request())).status == 200
+    await stage.reload(replace(stage.snapshot.config, listeners=()), sockets=[])
+    assert (await client.reply(await client.request())).status == 200
+    await client.over()
+    assert client.goaways == [(NO_ERROR, LAST_STREAM_ID), (NO_ERROR, 3)]
+
+
+async def test_idle_one_makes_room_for_others(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    config = stage.snapshot.config
+    await stage.reload(replace(config, listeners=(replace(config.listeners[0], max_clients=1),)))
+    first = await connect(stage)
+    await first.reply(await first.request())
+    second = await connect(stage)
+    stream = await second.request()
+    assert (await second.reply(stream)).status == 200
+    await first.over()
+    assert first.goaways == [(NO_ERROR, 1)]
+
+
+# --- who asks ---------------------------------------------------------------------------------------------------
+
+
+async def test_client_of_a_trusted_proxy_is_the_one_that_it_names(stage: Stage) -> None:
+    seen: list[Message] = []
+
+    def answer(request: Message) -> bytes:
+        seen.append(request)
+        return ok()
+
+    stage.backend(serve(answer))
+    await stage.open(http=H2C, trusted=(ipaddress.ip_network("127.0.0.0/8"),))
+    client = await connect(stage)
+    await client.reply(await client.request("/", (b"x-forwarded-for", b"192.0.2.7")))
+    assert [request.get("x-forwarded-for") for request in seen] == ["192.0.2.7, 127.0.0.1"]
+
+
+async def test_backends_that_want_a_proxy_header_get_one_for_each_client(stage: Stage) -> None:
+    seen: list[bytes] = []
+
+    async def script(wire: Wire) -> None:
+        seen.append(await wire.until(b"\r\n"))
+        while await wire.request() is not None:
+            await wire.send(ok())
+
+    stage.backend(script)
+    await stage.open(http=H2C, sends="v1")
+    client = await connect(stage)
+    port = client.wire.sock.getsockname()[1]
+    for _ in range(3):
+        assert (await client.reply(await client.request())).status == 200
+    assert seen == [f"PROXY TCP4 127.0.0.1 127.0.0.1 {port} {stage.address.port}\r\n".encode()]
+
+
+async def test_blocked_client_is_cut(stage: Stage) -> None:
+    stage.backend(never)
+    await stage.open(http=H2C)
+    client, _ = await begun(stage, "/1")
+    only(stage).cut()
+    await client.over()
+    assert client.replies.get(1, Reply()).fields
+
+
+async def test_preface_counts_as_a_connection_and_settings_as_no_request(stage: Stage) -> None:
+    await stage.open(http=H2C)
+    wire = await stage.client()
+    await wire.send(PREFACE + frames.settings([]))
+    await until(lambda: stage.cell(counters.CONNECTIONS) == 1)
+    assert stage.whys == {}
