@@ -146,7 +146,7 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         access_lists/test_address_range.py::what_can_be_read_in_two_ways_or_none_is_refused
         access_lists/test_list_file.py::the_first_wrong_line_is_told
         process/control/test_list_file_watch.py::a_wrong_list_is_told_in_one_line_and_no_change"""),
-    33: ("100,000 ranges (what a look-up costs is in benchmarks/RESULTS.md)", """
+    33: ("100,000 ranges (what a look-up costs is in docs/OPERATING.md)", """
         access_lists/test_address_set.py::it_has_what_the_ranges_have_and_nothing_else
         access_lists/test_address_set.py::it_is_compact_equal_by_content_and_survives_pickling
         process/control/test_list_file_watch.py::a_change_is_told_once_it_was_the_same_in_two_looks"""),

@@ -33,6 +33,7 @@ def commands(given: argparse.Namespace) -> list[list[str]]:
         ["benchmarks/instructions", "--costs", given.counted, "--write"],
         ["benchmarks/wire", *peers, *rounds.split(), "--write"],
         ["benchmarks/tails", *peers, *tails.split(), "--write"],
+        ["benchmarks/tools", "--rounds", str(min(3, given.rounds)), "--seconds", "2", "--write"],
     ]
 
 

@@ -31,6 +31,7 @@ from wire import load
 from wire.child import Child, ChildFailedError, free_port
 from wire.findings.facts import facts
 from wire.findings.report import table
+from wire.findings.sections import replaced, section
 from wire.order import name_and_python, positive, some_of, two_cores
 from wire.origin import Origin
 from wire.peers import PEERS, USUAL
@@ -45,7 +46,7 @@ READY = b"GET /1k HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
 READY_S = 15.0
 CAPACITY_S = 2
 PERCENTILES = ("p50", "p99", "p99.9", "max")
-BEGIN, END = "<!-- tails:begin -->", "<!-- tails:end -->"
+NAME = "tails"  # of its section
 TITLE = "## Tails at half load"
 
 
@@ -249,13 +250,11 @@ f"{sum(run.never_sent for run in runs):,}",
 
 def placed(text: str, existing: str) -> str:
     """The page with this section between its markers, or before what the figures say when it has none yet."""
-    section = f"{BEGIN}\n{text}{END}"
-    before, begin, rest = existing.partition(BEGIN)
-    if begin:
-        return before + section + rest.partition(END)[2]
+    if page_of_now := replaced(existing, NAME, text):
+        return page_of_now
     at = existing.find("## What the figures say")
     at = len(existing) if at < 0 else at
-    return f"{existing[:at].rstrip()}\n\n{TITLE}\n\n{section}\n\n{existing[at:]}".rstrip() + "\n"
+    return f"{existing[:at].rstrip()}\n\n{TITLE}\n\n{section(NAME, text)}\n\n{existing[at:]}".rstrip() + "\n"
 
 
 if __name__ == "__main__":

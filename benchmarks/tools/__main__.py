@@ -8,8 +8,10 @@ Balance. Tools take turns within a round; ratios are taken within rounds, then t
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -24,10 +26,13 @@ sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "tools")]
 
 from wire import load, procfs
 from wire.child import Child, free_port
+from wire.findings.report import table
+from wire.findings.sections import replaced
 from wire.origin import Origin
 from wire.peers.balance import Balance, interpreter
 from wire.peers.peer import Mode, Site
 
+NAME = "tools"  # of its section
 DESCRIPTORS = 8192
 CONNECTIONS = 32
 PERCENTILES = ("p50", "p90", "p99", "p99.9")
@@ -124,6 +129,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=4, help="of each run (4)")
     parser.add_argument("--rounds", type=int, default=3, help="how often (3)")
     parser.add_argument("--json", metavar="FILE", help="keep the figures")
+    parser.add_argument("--write", action="store_true", help="replace the section of tools in benchmarks/RESULTS.md")
     given = parser.parse_args()
     if reason := load.missing():
         print(reason, file=sys.stderr)
@@ -151,13 +157,14 @@ def main() -> int:
             near.child.stop()
             if far is not None:
                 far.child.stop()
-    print(f"{given.rounds} rounds of {given.seconds} s, {CONNECTIONS} connections; load average {os.getloadavg()[0]:.2f}\n")
-    print("| server | connections | tool | requests/s | p50 | p90 | p99 | p99.9 us | CPU us/request: tool | server | errors |")
-    print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for (server, way), tools in found.items():
-        for tool, runs in tools.items():
-            print(row(server, way, tool, runs))
-        print(f"| {server} | {way} | ÷ | {' | '.join(ratios(tools))} | |")
+    text = page(found, given.rounds, given.seconds)
+    print(text)
+    if given.write:
+        results = ROOT / "benchmarks" / "RESULTS.md"
+        written = replaced(results.read_text(), NAME, text)
+        if written is None:
+            raise SystemExit(f"benchmarks/tools: {results} has no section {NAME!r}")
+        results.write_text(written)
     if given.json:
         kept = {f"{server} {way}": {tool: [each._asdict() for each in runs] for tool, runs in tools.items()}
                 for (server, way), tools in found.items()}  # fmt: skip
@@ -165,14 +172,31 @@ def main() -> int:
     return 1 if any(run.errors for tools in found.values() for runs in tools.values() for run in runs) else 0
 
 
+def page(found: dict[tuple[str, str], dict[str, list[Figures]]], rounds: int, seconds: int) -> str:
+    """The section: for each server and way both tools, and what latency-test's figures are of wrk's."""
+    today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    load_now = os.getloadavg()[0]
+    facts = (
+        f"- {today}; balance {Balance().version()}; wrk {load.version()}\n"
+        f"- {rounds} rounds of {seconds} s, {CONNECTIONS} connections, medians; load average at the end {load_now:.2f}\n"
+        f"- `python3 {shlex.join(['benchmarks/tools', *sys.argv[1:]])}`"
+    )
+    rows = []
+    for (server, way), tools in found.items():
+        rows += [row(server, way, tool, runs) for tool, runs in tools.items()]
+        rows.append([server, way, "÷", *ratios(tools), ""])
+    figures = [*(f"{name} µs" for name in PERCENTILES), "CPU µs: tool", "server"]
+    return f"{facts}\n\n{table(['server', 'connections', 'tool', 'requests/s', *figures, 'errors'], rows, words=3)}\n"
+
+
 def numbers(run: Figures) -> list[float]:
     return [run.per_s, *(run.latencies_us[each] for each in PERCENTILES), run.tool_us, run.server_us]
 
 
-def row(server: str, way: str, tool: str, runs: list[Figures]) -> str:
+def row(server: str, way: str, tool: str, runs: list[Figures]) -> list[str]:
     per_s, *rest = [statistics.median(each) for each in zip(*map(numbers, runs), strict=True)]
     cells = [f"{per_s:,.0f}", *(f"{each:,.0f}" for each in rest[:4]), *(f"{each:.1f}" for each in rest[4:])]
-    return f"| {server} | {way} | {tool} | {' | '.join(cells)} | {sum(run.errors for run in runs)} |"
+    return [server, way, tool, *cells, str(sum(run.errors for run in runs))]
 
 
 def ratios(tools: dict[str, list[Figures]]) -> list[str]:

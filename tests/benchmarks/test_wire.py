@@ -332,7 +332,7 @@ def test_a_new_section_replaces_the_old_one_and_nothing_else() -> None:
 
 def test_a_section_without_an_end_is_refused() -> None:
     with pytest.raises(ValueError, match="wire:end"):
-        report.placed("new\n", f"# Results\n{report.BEGIN}\nold\n")
+        report.placed("new\n", "# Results\n<!-- wire:begin -->\nold\n")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from statistics import median
 
 from wire.findings.compare import RIVALS, Findings, added, against_better, cost, p50, problems_of, ratio
 from wire.findings.pictures import pictures
+from wire.findings.sections import replaced, section
 from wire.findings.targets import TARGETS
 from wire.idle import Weight
 from wire.origin import MB
@@ -11,7 +12,7 @@ from wire.running_peers import TWIN, Remarks
 from wire.scenarios import SCENARIOS, Question
 
 PICTURES = "pictures"  # the folder beside the page
-BEGIN, END = "<!-- wire:begin -->", "<!-- wire:end -->"
+NAME = "wire"  # of its section
 SUBJECTS = ("balance", "compiled", "against")  # who the targets are for
 
 CPU_NOTE = (
@@ -194,11 +195,4 @@ def _worst(findings: Findings) -> str:
 
 def placed(text: str, existing: str) -> str:
     """The page with this section put between its markers, or at its end when it has none."""
-    section = f"{BEGIN}\n{text}{END}"
-    before, begin, rest = existing.partition(BEGIN)
-    if begin:
-        _, end, after = rest.partition(END)
-        if not end:
-            raise ValueError(f"{BEGIN!r} is not followed by {END!r}")
-        return before + section + after
-    return f"{existing.rstrip()}\n\n## On the wire\n\n{section}\n".lstrip()
+    return replaced(existing, NAME, text) or f"{existing.rstrip()}\n\n## On the wire\n\n{section(NAME, text)}\n".lstrip()
