@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from httptools import HttpRequestParser, HttpResponseParser
 from reading import told
+from session_verdicts import session_verdict
 
 from balance.config.model import HttpConfig, Limits
 from balance.errors import ProtocolError
@@ -50,7 +51,7 @@ def pieces(job: Job) -> Iterator[bytes]:
 
 def verdict(job: Job) -> str:
     try:
-        return KINDS[job.kind](job)
+        return session_verdict(job.kind, list(pieces(job))) if job.kind.startswith("session") else KINDS[job.kind](job)
     except ProtocolError as error:
         return _refused(error)
     except Exception as error:
