@@ -360,6 +360,7 @@ KEYS: dict[str, Key] = {
     "http.reply_headers.backend": Key(
         True, "tests/proxy/test_settings.py::test_a_reply_names_its_backend_where_that_is_asked_for"
     ),
+    "http.grpc_web": Key(True, "tests/proxy/http/grpc/test_call.py::test_a_call_of_the_web_is_one_of_grpc_to_the_backend"),
     "http.via": Key(True, "tests/proxy/test_settings.py::test_a_request_names_this_proxy_where_that_is_asked_for"),
     "http.error_pages": Key({"503": PAGE}, "tests/proxy/http/test_error_replies.py::test_error_has_the_users_page"),
     "http.compression.enabled": Key(True, _COMPRESSED + "test_a_reply_that_is_complete_has_its_length"),

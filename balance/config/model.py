@@ -196,6 +196,7 @@ class HttpConfig:
     request_id: bool = True
     reply_headers: ReplyHeaders = field(default_factory=ReplyHeaders)
     via: bool = False
+    grpc_web: bool = False
     error_pages: tuple[tuple[int, str], ...] = ()  # (status, the page's text)
     routes: tuple[RouteConfig, ...] = ()  # in the file's order; none: every request goes to the listener's pool
     transform: Transform = field(default_factory=Transform)  # without routes; a route has its own, with this below it

@@ -102,20 +102,20 @@ def failure_of(status: int, *, had_time: bool) -> int:
 
     `had_time`: the backend had at least half of the call's time. NONE is a failure: the reply ended without a status.
     """
-    if status == NONE or status > UNAUTHENTICATED:
-        return 502 if status == NONE else 500  # an unknown number is UNKNOWN to clients
+    if status == NONE:
+        return 502
     if status == DEADLINE_EXCEEDED and not had_time:
         return 200
     return _FAILURES.get(status, 200)
 
 
 def read_status(value: bytes) -> int:
-    """The number in a `grpc-status`; UNKNOWN for what is none, as clients take it."""
-    if len(value) <= 3 and value.isdigit():
+    """The number in a `grpc-status`; UNKNOWN for what is none or has no name, as clients take it."""
+    if len(value) <= 2 and value.isdigit() and int(value) < len(NAMES):
         return int(value)
     return UNKNOWN
 
 
 def name_of(status: int) -> str:
-    """The name in logs and metrics; for a number without one, the number."""
-    return NAMES[status] if 0 <= status < len(NAMES) else str(status)
+    """The name in logs and metrics."""
+    return NAMES[status]

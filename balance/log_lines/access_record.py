@@ -38,6 +38,7 @@ FIELDS: Final = (
     "backend_region",
     "trace_id",
     "span_id",
+    "grpc_status",
     "sample",
 )
 SESSION: Final = "TCP"  # the method of a session in TCP mode, and of the end of a tunnel
@@ -81,6 +82,7 @@ class RareFields:
     region: str = ""  # the client's, where the route has regions
     backend_region: str = ""  # likewise that of the backend: another one when the request spilled over
     trace_id: str = ""  # while tracing is on, sampled or not
+    grpc_status: str = ""  # the name of a gRPC call's status, as its client has it
     span_id: str = ""  # of the request; where it is not sampled, what the backend was told
 
 

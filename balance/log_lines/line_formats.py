@@ -133,6 +133,8 @@ def _rare(rare: RareFields, part: float) -> str:
     text = ", " + json.dumps(said)[1:-1] if said else ""
     if rare.trace_id:
         text += f', "trace_id": "{rare.trace_id}", "span_id": "{rare.span_id}"'  # hexadecimal digits
+    if rare.grpc_status:
+        text += f', "grpc_status": "{rare.grpc_status}"'
     return text if part == 1.0 else f'{text}, "sample": {part!r}'
 
 

@@ -20,7 +20,7 @@ from balance.log_lines.line_time import IsoTime
 _PIECE: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _TIMES: Final = {"queue_ms": "queue_us", "connect_ms": "connect_us", "ttfb_ms": "ttfb_us", "total_ms": "total_us"}
 _SENT: Final = ("host", "referer", "user_agent")
-_RARE: Final = ("detail", "rule", "user", "region", "backend_region", "trace_id", "span_id")
+_RARE: Final = ("detail", "rule", "user", "region", "backend_region", "trace_id", "span_id", "grpc_status")
 
 Field = Callable[[AccessRecord, float, float], str]  # its text in a line, as in LineFormat
 

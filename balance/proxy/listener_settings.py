@@ -40,6 +40,7 @@ _COPIED: Final = (
     "connect_s",
     "cookie",
     "forwarded",
+    "grpc_web",
     "host_names",
     "is_closing",
     "keepalive_s",
@@ -112,6 +113,7 @@ class ListenerSettings:
         self.replies = worker.tolerant_reader if http.strictness == "tolerant" else worker.response_reader
         self.forwarded = http.forwarded
         self.via = http.via
+        self.grpc_web = http.grpc_web
         self._client_lines: dict[str, tuple[bytes, bytes]] = {}
         self.request_id = http.request_id
         self.sends_request_id = http.reply_headers.request_id

@@ -1,7 +1,8 @@
 """Decides whether a failed request is sent again, and if not, why.
 
 Safe by RFC 9110 section 9.2.2: after a failed connect any method, since nothing was sent; later only idempotent methods or
-requests with an Idempotency-Key, before any of the response was sent to the client.
+requests with an Idempotency-Key, before any of the response was sent to the client. All gRPC calls are POST: whether one with a
+status may be made again, only who runs the servers knows, and lists the status.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from balance.config.model import Retry
+from balance.grpc.statuses import RETRIABLE
 from balance.retry.backoff import backoff_s
 from balance.retry.budget import Budget
 
@@ -27,6 +29,7 @@ class Failure(enum.Enum):
     RESET = "reset"  # the connection ended before a byte of the reply
     TIMEOUT = "timeout"  # no reply in time, answered with 504
     STATUS = "status"  # the status of the reply
+    GRPC_STATUS = "grpc_status"  # the status of a gRPC call, in a reply that is trailers only
 
 
 class RetryOutcome(enum.IntEnum):
@@ -58,9 +61,10 @@ class RetryContext:
     """A failed try, and the request that it was for."""
 
     failure: Failure
-    status: int = 0  # of STATUS
+    status: int = 0  # of STATUS and GRPC_STATUS
     has_reply_begun: bool = False  # part of the reply has arrived or was sent to the client
-    has_retry_after: bool = False  # Retry-After
+    has_retry_after: bool = False  # Retry-After, or a gRPC server that does not want to be asked again
+    pushback_s: float = -1.0  # what a gRPC server asks to wait for; negative when it does not say
     is_idempotent: bool = True  # by its method or Idempotency-Key
     is_buffered: bool = True  # everything that was sent can be sent again
     has_untried_backend: bool = True  # a ready backend was not tried yet
@@ -73,11 +77,12 @@ class RetryContext:
 class RetryPolicy:
     """The retry settings of a pool and its budget, in one worker."""
 
-    __slots__ = ("_rand", "budget", "max_connects", "max_tries", "per_try_s", "retry", "statuses")
+    __slots__ = ("_rand", "budget", "grpc_statuses", "max_connects", "max_tries", "per_try_s", "retry", "statuses")
 
     def __init__(self, retry: Retry, workers: int, rand: Callable[[], float]) -> None:
         """The budget's minimum rate is divided among `workers`; `rand` returns a float in [0, 1)."""
         self.statuses = frozenset(word for word in retry.on if isinstance(word, int))
+        self.grpc_statuses = frozenset(RETRIABLE[word] for word in retry.on if isinstance(word, str) and word in RETRIABLE)
         self.max_tries = retry.max_attempts
         self.max_connects = MAX_CONNECTS if Failure.CONNECT.value in retry.on else DEFAULT_MAX_CONNECTS
         self.per_try_s = retry.per_try_timeout_s  # 0: none
@@ -89,6 +94,8 @@ class RetryPolicy:
         """Whether retry.on has this failure."""
         if failed.failure is Failure.STATUS:
             return failed.status in self.statuses
+        if failed.failure is Failure.GRPC_STATUS:
+            return failed.status in self.grpc_statuses
         if failed.failure is Failure.TIMEOUT and 504 in self.statuses:
             return True
         return failed.failure.value in self.retry.on
@@ -120,6 +127,8 @@ def decide(failed: RetryContext, retrying: RetryPolicy | None, now: float, activ
     # concurrency; the budget still limits their number.
     is_first_move = failed.failure is Failure.RESET and failed.has_untried_backend and not failed.waits
     wait_s = 0.0 if is_first_move else retrying.wait_s(failed.waits)
+    if failed.pushback_s >= 0:
+        wait_s = failed.pushback_s
     if wait_s >= failed.left_s:
         return RetryDecision(RetryOutcome.DEADLINE)
     if not retrying.budget.acquire(now, None if is_first_move else active):
@@ -138,7 +147,7 @@ def _why_not(failed: RetryContext, retrying: RetryPolicy | None) -> RetryOutcome
         return RetryOutcome.BEGUN
     if failed.has_retry_after:
         return RetryOutcome.RETRY_AFTER
-    if not failed.is_idempotent:
+    if not failed.is_idempotent and failed.failure is not Failure.GRPC_STATUS:  # of calls, who lists the status decides
         return RetryOutcome.METHOD
     if not failed.is_buffered:
         return RetryOutcome.BODY

@@ -145,6 +145,8 @@ METHOD_OTHER: Final = METHODS.index("other")  # other methods share one label, s
 
 # In place of a series' method: not requests, but failed tries at the backend; in place of their status is the Why.
 FAILED_TRIES: Final = 1000
+# Likewise gRPC calls; in place of their status is the gRPC status.
+GRPC_CALLS: Final = 1001
 
 assert RETRIES_SKIPPED + len(NOT_RETRIED) <= LEAVING
 assert len(Why) <= REQUEST_SIZE - WHY

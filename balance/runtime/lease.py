@@ -56,6 +56,12 @@ class Lease:
             if load.pool_active is not None:
                 load.pool_active.active += 1
 
+    @property
+    def is_trial(self) -> bool:
+        """Whether a returning backend, or a half-open breaker, is judged by it."""
+        health = self.backend.health
+        return health is not None and self in health.special
+
     def answered(self, now: float, status: int = 0) -> None:
         """Record the latency and the health evidence now: the reply's head came, or in TCP mode the connection was made.
 

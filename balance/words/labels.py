@@ -26,7 +26,7 @@ LABELS: Final[dict[str, str]] = {
     "route": "a route's name in the configuration; empty: none",
     "state": "of breakers `closed`, `open`, `half-open`; of connections `active`, `idle`; of backends, under other balancers' "
     "names, `healthy`, `unhealthy`",
-    "status": "the status that the client got",
+    "status": "the status that the client got; of gRPC calls its name",
     "url": "where keys of tokens come from, as in the configuration",
     "version": "Balance's version",
     "why": "one word of the [list](#why): as many as that has",

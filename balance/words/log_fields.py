@@ -94,6 +94,11 @@ ACCESS_FIELDS: Final[dict[str, LogField]] = {
         "the request's own span; where it is not sampled, the one that backends were told",
         "the span in that trace",
     ),
+    "grpc_status": LogField(
+        "the name of a gRPC call's status, as its client has it; `status` is then that of the reply's head, or, of an error of "
+        "ours, what it would be without gRPC",
+        "what the server, or `why`, says of it",
+    ),
     "sample": LogField(
         "the part of its like that is logged, by which to count: 0.01 stands for a hundred. Only where that is not all",
         "divide counts by it",

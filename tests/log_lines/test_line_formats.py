@@ -81,9 +81,10 @@ def test_rare_fields_stand_only_where_there_is_something_to_say() -> None:
         ("rule", "rules[0]"), ("user", "ada"), ("region", "eu"), ("backend_region", "us"), ("sample", 0.25),
     ][1:]  # fmt: skip
     assert set(FIELDS) - set(told(json_line(record(rare=RareFields()), NOW, 1.0))) == {
-        "detail", "tries", "rule", "user", "region", "backend_region", "trace_id", "span_id", "sample"
+        "detail", "tries", "rule", "user", "region", "backend_region", "trace_id", "span_id", "grpc_status", "sample"
     }  # fmt: skip
     assert told(json_line(record(), NOW, 0.01))["sample"] == 0.01
+    assert told(json_line(record(rare=RareFields(grpc_status="OK")), NOW, 1.0))["grpc_status"] == "OK"
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -18,7 +18,7 @@ from balance.retry.decision import (
     decide,
 )
 
-CONNECT, RESET, TIMEOUT, STATUS = Failure
+CONNECT, RESET, TIMEOUT, STATUS, GRPC = Failure
 FULL = Retry(enabled=True, max_attempts=4, on=("connect", "reset", 502, 503, 504))
 
 
@@ -104,6 +104,15 @@ def test_unasked_only_the_next_backend_is_tried_and_at_once(failed: RetryContext
         (("timeout",), RetryContext(STATUS, 504), RetryOutcome.OFF, 0.0),
         ((429,), RetryContext(STATUS, 429), RetryOutcome.MADE, 0.05),
         (("reset",), RetryContext(RESET), RetryOutcome.MADE, 0.0),
+        (("unavailable",), RetryContext(GRPC, 14, is_idempotent=False), RetryOutcome.MADE, 0.05),
+        (("unavailable",), RetryContext(GRPC, 14, pushback_s=0.7), RetryOutcome.MADE, 0.7),
+        (("unavailable",), RetryContext(GRPC, 14, pushback_s=0.0), RetryOutcome.MADE, 0.0),
+        (("unavailable",), RetryContext(GRPC, 14, pushback_s=0.7, left_s=0.5), RetryOutcome.DEADLINE, 0.0),
+        (("unavailable",), RetryContext(GRPC, 14, has_retry_after=True), RetryOutcome.RETRY_AFTER, 0.0),
+        (("unavailable",), RetryContext(GRPC, 14, is_buffered=False), RetryOutcome.BODY, 0.0),
+        (("unavailable",), RetryContext(GRPC, 13), RetryOutcome.OFF, 0.0),
+        (("unavailable", "internal"), RetryContext(GRPC, 13), RetryOutcome.MADE, 0.05),
+        ((503,), RetryContext(GRPC, 14), RetryOutcome.OFF, 0.0),
         (
             (),
             RetryContext(CONNECT, connects=2),

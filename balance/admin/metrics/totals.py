@@ -49,6 +49,14 @@ class Totals:
 
     def series(self) -> dict[tuple[int, int, int, int], int]:
         """Requests by (slot, method code, status, the route's slot), in the order of their first request."""
+        return {parts: count for parts, count in self._all_series().items() if parts[1] < counters.FAILED_TRIES}
+
+    def grpc_calls(self) -> dict[tuple[int, int], int]:
+        """gRPC calls by (slot, gRPC status), likewise."""
+        found = self._all_series().items()
+        return {(slot, status): count for (slot, kind, status, _), count in found if kind == counters.GRPC_CALLS}
+
+    def _all_series(self) -> dict[tuple[int, int, int, int], int]:
         counts: dict[tuple[int, int, int, int], int] = {}
         for row in self._rows:
             for index in counters.series_pairs(row):
@@ -56,8 +64,6 @@ class Totals:
                 if not key:
                     break
                 parts = counters.series_parts(key)
-                if parts[1] == counters.FAILED_TRIES:
-                    continue
                 counts[parts] = counts.get(parts, 0) + row[index + 1]
         return counts
 

@@ -29,7 +29,11 @@ class RouteTimeoutsSection(Section):
         "60s",
     )
     write: Timeout = key("HTTP: without a byte taken by a peer, a client or a backend, that has something to read.", "30s")
-    request: Timeout = key("HTTP: for a whole request, all tries included; then 504. 0: none, streams may last.", "0")
+    request: Timeout = key(
+        "HTTP: for a whole request, all tries included; then 504. 0: none, streams may last. Of gRPC calls it bounds the "
+        "deadlines that clients give; one without a deadline has no end.",
+        "0",
+    )
 
 
 class PoolTimeoutsSection(RouteTimeoutsSection):
@@ -47,7 +51,11 @@ class PoolTimeoutsSection(RouteTimeoutsSection):
         "client-fin and server-fin. 0: `idle` or `tunnel` decides, as it does where that is shorter.",
         "0",
     )
-    tunnel: Timeout = key("HTTP: without a byte either way once a connection is upgraded (WebSocket).", "1h")
+    tunnel: Timeout = key(
+        "HTTP: without a byte either way once a connection is upgraded (WebSocket), and in a gRPC call, in place of `read` and "
+        "`client_body`.",
+        "1h",
+    )
 
 
 class ListenerTimeoutsSection(PoolTimeoutsSection):
@@ -130,7 +138,8 @@ class RetryBudgetSection(Section):
 class RetrySection(Section):
     """Sends a request whose try failed once more, to another backend while there is one, where that is safe: after a failed
     connection any request; else GET, HEAD, OPTIONS, PUT, DELETE and requests with an Idempotency-Key, with a body of at most
-    64KB, before the client has seen anything of a reply. timeouts.request covers all tries and the waits between them.
+    64KB, before the client has seen anything of a reply. gRPC calls, which are all POST, are sent again where `on` lists their
+    status. timeouts.request covers all tries and the waits between them.
 
     Two things happen without it, and whatever `enabled` says: a backend that can't be connected to is passed over for the next
     (up to 3), and a request that meets a reused connection just as it closes is sent again on a new one. A TCP listener knows
@@ -152,7 +161,8 @@ class RetrySection(Section):
     on: RetryOn = key(
         "What is tried again: connect (no connection: at once with every other backend that is ready, up to 5 in all), reset "
         "(closed before a reply), timeout (no reply in time; 504 asks for that, too), and statuses from 400 to 599. A reply "
-        "with Retry-After is passed on.",
+        "with Retry-After is passed on. For gRPC calls that ended with that status and nothing else: cancelled, "
+        "deadline-exceeded, internal, resource-exhausted, unavailable; grpc-retry-pushback-ms is obeyed.",
         ["connect", "reset"],
     )
     per_try_timeout: Timeout = key(

@@ -15,6 +15,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from balance.config.schema.units import DURATION_PATTERN, SIZE_PATTERN, duration_s, size_bytes
+from balance.grpc.statuses import RETRIABLE
 
 JsonSchema = dict[str, Any]
 
@@ -279,6 +280,6 @@ METHOD = text_matching(r"[A-Z][A-Z0-9_-]*", "a method, like GET or HEAD", 64)
 FIELD_NAME = text_matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", "the name of a header field, like X-Token", 200)
 FIELD_VALUE = Scalar(_field_value, {"type": ["string", "integer"]})
 ERROR_STATUS = Scalar(_error_status, {"type": "string", "pattern": "^[45][0-9]{2}$"})
-RETRY_ON = failure_kinds(("connect", "reset", "timeout"), 400)
+RETRY_ON = failure_kinds(("connect", "reset", "timeout", *RETRIABLE), 400)
 PASSIVE_CHECK_COUNT = failure_kinds(("connect", "reset", "broken", "timeout"), 500)
 FILE = Scalar(_file, {"type": "string", "minLength": 1})

@@ -276,6 +276,9 @@ class HttpSection(Section):
     request_id: Flag = key("Whether each request gets an X-Request-ID.", True)
     reply_headers: ReplyHeadersSection = key("What a reply tells its client of the way it took.")
     via: Flag = key("Whether Via names this proxy (RFC 9110 section 7.6.3).", False)
+    grpc_web: Flag = key(
+        "Whether calls of gRPC-Web, which browsers can make, go to backends as gRPC; else as they are. GRPC.md.", False
+    )
     error_pages: dict[Annotated[int, kind.ERROR_STATUS], Annotated[str, kind.FILE]] = key(
         "HTML files to answer errors with, by status; a path is from this file's folder.", {}
     )

@@ -6,6 +6,7 @@ from math import trunc
 from time import time
 from typing import TYPE_CHECKING, Final
 
+from balance.grpc.statuses import name_of
 from balance.http1.fields import field_value
 from balance.http1.head import RequestFields
 from balance.log_lines.access_record import NEVER_US, NO_RARE, AccessValues, RareFields, SentFields
@@ -65,6 +66,8 @@ def count_exchange(exchange: Exchange, now: float, lease: Lease | None, outcome:
             worker.row.cells[block + _ROUTE_LAST_US] = int(now * 1e6)
         if exchange.routing is not None and exchange.routing.rule:
             _count_rule(settings, exchange.routing.rule, now)
+    if exchange.grpc is not None:
+        worker.row.count_request(counters.series_key(slot, counters.GRPC_CALLS, exchange.grpc.status(exchange)))
     trace = exchange.trace
     if trace is not None and trace.sampled is not None:
         worker.row.note_exemplar(slot, request_us, bytes.fromhex(trace.trace_id.decode()), time())
@@ -106,8 +109,11 @@ def _record(exchange: Exchange, now: float, lease: Lease | None, bytes_in: int, 
     rare = NO_RARE
     verified = client.verified
     trace = exchange.trace
-    if detail or resend is not None or routing is not None or settled is not None or verified is not None or trace is not None:
+    is_rare = detail or resend is not None or routing is not None or settled is not None or verified is not None
+    if is_rare or trace is not None or exchange.grpc is not None:
         rare = RareFields(detail)
+        if exchange.grpc is not None:
+            rare.grpc_status = name_of(exchange.grpc.status(exchange))
         if trace is not None:
             rare.trace_id = trace.trace_id.decode()
             rare.span_id = trace.span_id.decode()

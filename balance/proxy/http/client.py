@@ -128,6 +128,8 @@ class HttpClient(ExchangeClient):
         if self.verified is not None:
             self.before_host = self.verified.lines + self.before_host
             self.is_judged = True
+        if settings.grpc_web:
+            self.is_judged = True
         if settings.tracer is not None:
             self.is_trace_trusted = settings.tracer.trusted.has(peer)
             self.is_judged = True

@@ -28,6 +28,7 @@ from balance.proxy.buffering.buffered_upload import BufferedUpload, is_buffered
 from balance.proxy.buffering.upload import Upload
 from balance.proxy.http.account import count_exchange
 from balance.proxy.http.connect import connect, take_parked
+from balance.proxy.http.grpc.call import GrpcCall, begin_call
 from balance.proxy.http.queue_wait import FULL, QueueWait
 from balance.proxy.http.reply_writer import JOIN_LIMIT
 from balance.proxy.http.request_head import client_view, request_head
@@ -119,6 +120,7 @@ class Exchange:
         "attempts",
         "bytes_out",
         "client",
+        "grpc",
         "head",
         "head_at",
         "head_bytes",
@@ -168,6 +170,7 @@ class Exchange:
         self.resend: Resend | None = None
         self.routing: Routing | None = None
         self.settled: SettledRequest | None = None  # routing is made on demand then
+        self.grpc: GrpcCall | None = None  # where it is a call of gRPC
         # The reply
         self._partial_head = b""  # the bytes of an incomplete head
         self.interims = 0  # 1xx replies so far
@@ -197,6 +200,24 @@ class Exchange:
             return self.routing.rule
         return self.settled.rule if self.settled is not None else ""
 
+    def total_s(self) -> float:
+        """How long the whole request may take, all tries included. Seconds; NEVER for no limit."""
+        return self.settings.request_s if self.grpc is None else self.grpc.total_s(self.settings)
+
+    def limit_total(self) -> None:
+        """The settings have changed: tell the client until when the request may take."""
+        self.client.limit_total(self.started + self.total_s())
+
+    def reply_s(self) -> float:
+        """How long a reply may be awaited. Seconds; NEVER for no limit."""
+        if self.grpc is None:
+            return self.settings.reply_s
+        retrying = self.settings.retrying
+        idle_s = self.settings.timeouts.tunnel_s or NEVER
+        if retrying is None or not retrying.per_try_s or self._state is not SENT or (self.upload and not self.upload.is_done):
+            return idle_s
+        return min(idle_s, retrying.per_try_s)
+
     @property
     def tried(self) -> Sequence[Backend]:
         """Backends that the next try avoids."""
@@ -214,6 +235,9 @@ class Exchange:
         elif settings.request_id:
             self.request_id = own_id = settings.worker.next_request_id()
         if client.is_judged:
+            if request.method == b"POST" and (request.minor == 2 or settings.grpc_web):
+                self.grpc = begin_call(self)
+                fields = request.fields
             if settings.tracer is not None:
                 fields = begin_trace(self, client, settings.tracer)
             if client.is_trusted or client.verified is not None:
@@ -226,12 +250,16 @@ class Exchange:
                 self._choose(now)
                 return data[head_end:]
             if sole.request_s != settings.request_s:
-                client.limit_total(now + sole.request_s)
+                self.settings = sole
+                self.limit_total()
             self.settings = settings = sole
         forward = fields.forward if self.trace is None else fields.forward + self.trace.lines
         self.head = request_head(request.line, forward, fields.host, client, view, own_id)
         if fields.framing is not NO_BODY:
-            upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
+            if self.grpc is None:
+                upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
+            else:
+                upload = self.upload = self.grpc.upload(settings, len(self.head))
             if settings.body_rate:
                 upload.rate = BodyRate(settings.body_rate, settings.body_rate_grace_s)
             rest = upload.begin(data, head_end) if head_end < len(data) else b""
@@ -248,7 +276,10 @@ class Exchange:
         fields = self.request.fields
         if fields.framing is not NO_BODY:
             settings = self.settings
-            upload = self.upload = Upload(fields, settings.listener.http, self.head_bytes)
+            if self.grpc is None:
+                upload = self.upload = Upload(fields, settings.listener.http, self.head_bytes)
+            else:
+                upload = self.upload = self.grpc.upload(settings, self.head_bytes)
             if settings.body_rate:
                 upload.rate = BodyRate(settings.body_rate, settings.body_rate_grace_s)
             if body:
@@ -267,6 +298,8 @@ class Exchange:
     def begin(self, now: float) -> None:
         """The head is made and the pool is known: choose a backend, or first read the body where it is buffered."""
         upload, buffering, settings = self.upload, self.settings.buffering, self.settings
+        if self.grpc is not None:
+            buffering = None  # a call may be a conversation
         if upload is not None and buffering is not None and is_buffered(self.request.fields, buffering):
             begun = upload
             upload = BufferedUpload(begun, self.request.fields, settings.listener.http, buffering, settings.worker.buffered)
@@ -427,7 +460,7 @@ class Exchange:
         retrying = self.settings.retrying
         if retrying is not None and retrying.per_try_s and self._state is SENT and (self.upload is None or self.upload.is_done):
             now = monotonic()  # the per-try timeout includes the dial
-            self.client.arm(now, min(self.settings.reply_s, max(0.0, lease.started + retrying.per_try_s - now)))
+            self.client.arm(now, min(self.reply_s(), max(0.0, lease.started + retrying.per_try_s - now)))
         # If the write failed, connection_lost() follows, and first reads what the backend has sent.
         if upstream.early and upstream.exchange is self:
             # Bytes before the request, such as a refusal by a backend that takes no more connections, are taken for its reply.
@@ -445,14 +478,21 @@ class Exchange:
         self._state = SENT
         self.sent_at = now
         self.upstream = upstream
-        if upload is None:
+        if upload is None and self.grpc is None:
             upstream.send_request(self, self.head, b"")
             client.arm(now, self.settings.reply_s)
             return
-        upstream.send_request(self, self.head, upload.kept or b"")
+        head = self.head if self.grpc is None else self.grpc.head(self, self.head, now)
+        if upload is None:
+            upstream.send_request(self, head, b"")
+            self._await(now)
+            return
+        upstream.send_request(self, head, upload.kept or b"")
         retrying = self.settings.retrying
         if upload.is_whole:  # it may be large, and other requests are never sent twice
             upload.sent(is_repeatable(self.request, retrying))
+        elif self.grpc is not None and retrying is not None and retrying.grpc_statuses:
+            upload.sent(True)
         else:
             upload.sent(upload.is_done or (retrying is not None and is_repeatable(self.request, retrying)))
         if not upstream.is_full:
@@ -490,6 +530,9 @@ class Exchange:
         timeouts, upload = self.settings.timeouts, self.upload
         if self.client.is_write_paused:
             timeout_s = timeouts.write_s or NEVER
+        elif self.grpc is not None:
+            is_full = self.upstream is not None and self.upstream.is_full
+            timeout_s = (timeouts.write_s or NEVER) if is_full else self.reply_s()
         elif upload is None or upload.is_done:
             timeout_s = self.settings.reply_s if self._state is SENT and not self.interims else self.settings.read_s
         elif self.upstream is not None and self.upstream.is_full:
@@ -568,17 +611,22 @@ class Exchange:
 
     def _reply(self, response: Response, data: bytes, end: int) -> None:
         """The final reply's head; from `end` on `data` has the bytes that came with it."""
+        encoded = None
+        if self.grpc is not None:
+            if self._is_call_passed_over(self.grpc, response):
+                return
+            response = self.grpc.reply(self, response)
+            encoded = self.grpc.encoded
         if response.is_uncommon or self.resend is not None:
             if self._is_passed_over(response, data[end:]):
                 return
             if response.has_connection_auth and self.upstream is not None:
                 self.client.claim(self.upstream)
-        encoded = None
         if self.settled is not None:
             response = settled_reply(self, self.settled, response)
         elif self.routing is not None:
             response = self.routing.reply(response)
-        if self.routing is not None:
+        if self.routing is not None and encoded is None:
             encoded = self.routing.encoded
         if self.settings.cookie is not None and self._lookup.is_moved:  # after the route's changes, which are for the backend's
             response = with_cookie(self, self._lookup, response)
@@ -605,17 +653,21 @@ class Exchange:
 
     def _begin_body(self, response: Response, framing: Framing, body: bytes, encoded: EncodedReply | None, now: float) -> None:
         """The final reply has a body that did not come whole with its head, or has to be encoded."""
-        if self.lease is not None:
+        if self.lease is not None and self.grpc is None:
             self.lease.answered(now, response.status)  # latency ends here: a long body says nothing about the backend
         if self.upload is not None:
             self._drop_kept(self.upload)
         self._response = response
         content = self._download = self._body_of(response, framing, decode=encoded is not None)
+        if self.grpc is not None:
+            self.grpc.content = content
         try:
             body = content.feed(body) if encoded is None else encoded.begin(content, body)
         except ProtocolError as error:  # nothing was sent to the client yet, so it gets an error reply
             self._not_understood(error)
             return
+        if self.grpc is not None and body:
+            self.grpc.spoke(self.lease, now)
         if encoded is not None:
             framing = BY_CHUNKS
             if content.is_done:
@@ -640,6 +692,14 @@ class Exchange:
             return False
         return self._failed_try().failed_by_status(response, body)
 
+    def _is_call_passed_over(self, call: GrpcCall, response: Response) -> bool:
+        """The same of a call, by its status, if it came with the head."""
+        retrying = self.settings.retrying
+        if retrying is None or not retrying.grpc_statuses:
+            return False
+        status = call.status_of_head(response)
+        return status in retrying.grpc_statuses and self._failed_try().failed_by_grpc_status(call, response, status)
+
     def _body_of(self, response: Response, framing: Framing, *, decode: bool = False) -> Body:
         if framing is not BY_CHUNKS:
             return Body(framing, response.length, HttpResponseParser)
@@ -653,6 +713,9 @@ class Exchange:
 
     def _more(self, data: bytes) -> None:
         content, encoded = self._download, None if self.routing is None else self.routing.encoded
+        if self.grpc is not None:
+            encoded = self.grpc.encoded or encoded
+            self.grpc.spoke(self.lease, monotonic())
         try:
             data = content.feed(data) if encoded is None else encoded.feed(data)
         except ProtocolError as error:
@@ -669,10 +732,16 @@ class Exchange:
             self._end_well(self._response, not content.rest and not content.ends_at_close, now)
             if self.client.writer.buffer is not None:
                 self.client.await_reading(now)
-        elif self.upload is None and not self.client.is_write_paused:
+        elif self.upload is None and not self.client.is_write_paused and self.grpc is None:
             self.client.arm(now, self.settings.read_s)  # _await() inlined for the usual case
         else:
             self._await(now)
+
+    def _encoded(self) -> EncodedReply | None:
+        """The reply's body where it is encoded."""
+        if self.grpc is not None and self.grpc.encoded is not None:
+            return self.grpc.encoded
+        return None if self.routing is None else self.routing.encoded
 
     def next_slice(self) -> None:
         """Called in a later turn of the event loop: encode more of what was received."""
@@ -714,8 +783,9 @@ class Exchange:
 
     def _take_more(self, upstream: Upstream) -> None:
         """Read on, or first encode the rest of what was read."""
-        if self.routing is not None and self.routing.encoded is not None and self.routing.encoded.is_holding:
-            self.routing.encoded.schedule()
+        encoded = self._encoded()
+        if encoded is not None and encoded.is_holding:
+            encoded.schedule()
         else:
             upstream.resume()
 
@@ -730,7 +800,7 @@ class Exchange:
     def upstream_ended(self, exc: Exception | None) -> None:
         """The upstream has ended (`exc` is None) or failed. EPIPE is both: the end arrived before the reset."""
         if self._state is REPLYING:
-            encoded = None if self.routing is None else self.routing.encoded
+            encoded = self._encoded()
             if encoded is not None and not self._encode_rest(encoded):
                 return
             if (exc is None or isinstance(exc, BrokenPipeError)) and self._download.ends_at_close:
@@ -763,17 +833,16 @@ class Exchange:
                 if self._state is not REPLYING:  # else it has got the status of the reply
                     self.status = 499  # nginx's status for it; only in logs and counters
                 self.why = Why.CLIENT_ABORT
-            self._end(Outcome.ABORTED, monotonic(), CLOSED)
+            now, outcome = monotonic(), Outcome.ABORTED
+            if self.grpc is not None and self.why is Why.CLIENT_ABORT and self.grpc.is_over(self, now):
+                outcome = self._out_of_time()
+            self._end(outcome, now, CLOSED)
 
     def expire(self, now: float) -> None:
         """The deadline of the client connection has passed during this exchange: resend, wait on, or fail by the state."""
         client, upload, upstream = self.client, self.upload, self.upstream
-        if now >= self.started + self.settings.request_s:
-            outcome = Outcome.ABORTED
-            if self._state is SENT and self._is_its_turn_since(self.started + self.settings.request_s / 2):
-                self._failed_try().not_again(RetryOutcome.DEADLINE)
-                outcome = Outcome.FAILED  # else a backend that never replies has no failures when `request` is below `read`
-            self.fail(504, Why.TOTAL_TIMEOUT, "the request took too long", outcome)
+        if now >= self.started + self.total_s():
+            self.fail(504, Why.TOTAL_TIMEOUT, "the request took too long", self._out_of_time())
         elif self.routing is not None and self.routing.is_waiting:
             if client.has_left():
                 client.give_up()
@@ -795,6 +864,8 @@ class Exchange:
             self._await(now)
         elif client.has_left():
             client.give_up()  # client_gone() follows, and logs it
+        elif self.grpc is not None and self._is_silent_call(upload, upstream):
+            self.fail(504, Why.IDLE_TIMEOUT, "neither side of the call has said anything", Outcome.ABORTED)
         elif (
             upload is not None
             and not upload.is_done
@@ -809,6 +880,10 @@ class Exchange:
         elif self._state is ENDED:
             client.give_up()  # only after a bug: its end was not completed
 
+    def _is_silent_call(self, upload: Upload | None, upstream: Upstream | None) -> bool:
+        """Whether it was as much the client's turn to say something as the backend's."""
+        return upload is not None and not upload.is_done and not (upstream is not None and upstream.is_full)
+
     def _body_rate_due(self, upload: Upload, rate: BodyRate, now: float) -> None:
         """A stretch in which a part of the body had to come is over."""
         client = self.client
@@ -822,6 +897,14 @@ class Exchange:
             client.arm(now, rate.bounded(self.settings.timeouts.client_body_s or NEVER, now))
         else:
             self._await(now)
+
+    def _out_of_time(self) -> Outcome:
+        """The time of the whole request is over: whose fault that is."""
+        if self._state is SENT and self._is_its_turn_since(self.started + self.total_s() / 2):
+            self.why = Why.TOTAL_TIMEOUT
+            self._failed_try().not_again(RetryOutcome.DEADLINE)
+            return Outcome.FAILED  # else a backend that never replies has no failures when `request` is below `read`
+        return Outcome.ABORTED
 
     def _is_its_turn_since(self, then: float) -> bool:
         """Whether the request was sent to the backend before `then`, and its body is complete now."""
@@ -951,6 +1034,8 @@ class Exchange:
         elif self._state is not ENDED:
             self.why = reply.why
             self.status = reply.status
+            if self.grpc is not None and reply.status >= 400:
+                reply = self.grpc.error(reply.status, reply.why, reply.detail, b"")
             self.bytes_out += self.client.writer.own(self, reply)
             self._end(Outcome.ABORTED, monotonic(), CLOSED, reply.detail)
             self.client.end_error()
@@ -970,7 +1055,10 @@ class Exchange:
             self.settings.worker.reply_not_understood(self.lease.backend, detail, self.ids())
         if not has_replied:
             self.status = status
-            self.bytes_out += self.client.writer.error(self, status, why, detail, lines)
+            if self.grpc is None:
+                self.bytes_out += self.client.writer.error(self, status, why, detail, lines)
+            else:
+                self.bytes_out += self.client.writer.own(self, self.grpc.error(status, why, detail, lines))
         self._end(outcome, monotonic(), CLOSED, log_detail or detail)
         if has_replied:
             self.client.break_off(is_stuck=why is Why.CLIENT_TOO_SLOW)
@@ -1004,6 +1092,8 @@ class Exchange:
         if lease is not None:
             if fate is TUNNEL:
                 lease.answered(now)
+            elif self.grpc is not None:
+                self.grpc.release(self, lease, outcome, now)
             else:
                 lease.release(outcome, now, None, self.status if outcome is _OK else self.why)
         record = count_exchange(self, now, lease, outcome, detail)

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from balance.errors import UpstreamError
+from balance.grpc.statuses import failure_of, name_of
 from balance.health.failure_statuses import is_success
 from balance.http1.fields import field_value
 from balance.http1.framing import BY_LENGTH, NO_BODY
@@ -18,6 +19,7 @@ from balance.http1.head import Request, Response
 from balance.log_lines.access_record import FailedTry
 from balance.model import Outcome, TryPhase, Why
 from balance.proxy.http.connect import IDEMPOTENT
+from balance.proxy.http.grpc.call import NOT_AGAIN, GrpcCall
 from balance.proxy.http.traced import try_failed
 from balance.retry.budget import Budget
 from balance.retry.decision import Failure, RetryContext, RetryOutcome, RetryPolicy, decide
@@ -106,14 +108,34 @@ class Resend:
             has_retry_after=bool(field_value(response.forward, b"retry-after")),
         )
         outcome = Outcome.OK if is_success(response.status) else Outcome.FAILED
+        return self._try_again(failed, outcome, None, keep_upstream=self._is_whole(response, body))
+
+    def failed_by_grpc_status(self, call: GrpcCall, response: Response, status: int) -> bool:
+        """As failed_by_status(), for the status of a call in a reply that is trailers only."""
+        pushback_s = call.pushback_s(response)
+        failed = RetryContext(
+            Failure.GRPC_STATUS,
+            status=status,
+            has_reply_begun=self._exchange.interims > 0,
+            has_retry_after=pushback_s == NOT_AGAIN,
+            pushback_s=pushback_s,
+        )
+        outcome = Outcome.OK if failure_of(status, had_time=True) < 500 else Outcome.FAILED
+        call.failed_tries += 1  # said in the head of the next try, which may be sent at once
+        if self._try_again(failed, outcome, None, keep_upstream=self._is_whole(response, b"")):
+            return True
+        call.failed_tries -= 1
+        return False
+
+    def _is_whole(self, response: Response, body: bytes) -> bool:
+        """Whether nothing of a reply is missing, `body` being what came with its head, and its upstream can be used again."""
+        exchange = self._exchange
         if exchange.request.method == b"HEAD" or response.framing is NO_BODY:
             is_whole = not body
         else:
             is_whole = response.framing is BY_LENGTH and len(body) == response.length
         is_whole = is_whole and (exchange.upload is None or exchange.upload.is_done)
-        return self._try_again(
-            failed, outcome, None, keep_upstream=response.keep_alive and is_whole and not response.has_connection_auth
-        )
+        return response.keep_alive and is_whole and not response.has_connection_auth
 
     def reset_on_reuse(self, exc: Exception | None) -> None:
         """A reused connection ended before a byte of the reply.
@@ -177,14 +199,18 @@ class Resend:
             self.not_again(verdict.outcome)
             return False
         self.last_error = error
-        self._remember(lease, error.why.word if error is not None else str(failed.status), now)
+        word, end = str(failed.status), failed.status
+        if error is not None:
+            word, end = error.why.word, error.why
+        elif failed.failure is Failure.GRPC_STATUS:
+            word, end = f"grpc_{name_of(failed.status).lower()}", failure_of(failed.status, had_time=True)
+        self._remember(lease, word, now)
         if verdict.is_paid:
             assert settings.retrying is not None
             self._paid_from = settings.retrying.budget
         settings.worker.row.cells[lease.backend.block + counters.RETRIES] += 1
         # A backend is not tried twice while an untried one is ready; when all were tried, only the last one is avoided.
         self.tried = tried if failed.has_untried_backend else [lease.backend] if len(ready) > 1 else []
-        end = failed.status if error is None else error.why
         exchange.give_back(outcome, now, keep_upstream=keep_upstream, end=end)
         if not verdict.is_paid:
             self._choose(now)

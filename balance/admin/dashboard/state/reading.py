@@ -94,13 +94,14 @@ def rounded(value: float) -> float:
 class SeriesReader:
     """The requests so far by series key. The tables only grow, so the keys that were seen are remembered."""
 
-    __slots__ = ("_failures", "_keys", "_parts", "_starts")
+    __slots__ = ("_calls", "_failures", "_keys", "_parts", "_starts")
 
     def __init__(self) -> None:
         self._keys: dict[int, list[int]] = {}  # the keys of each row, in the order of its table
         self._parts: dict[int, tuple[int, int, int, int]] = {}
         self._starts: dict[int, range] = {}
         self._failures: set[int] = set()  # those of the keys that count failed tries
+        self._calls: set[int] = set()  # those that count gRPC calls by their status
 
     def read(self, rows: Sequence[memoryview]) -> tuple[dict[int, int], dict[int, int]]:
         """The counts of requests by key, and those of failed tries."""
@@ -113,11 +114,16 @@ class SeriesReader:
             index = pairs.start + 2 * len(keys)
             while index < pairs.stop and row[index]:
                 keys.append(row[index])
-                if counters.series_parts(row[index])[1] == counters.FAILED_TRIES:
+                kind = counters.series_parts(row[index])[1]
+                if kind == counters.FAILED_TRIES:
                     self._failures.add(row[index])
+                elif kind == counters.GRPC_CALLS:
+                    self._calls.add(row[index])
                 index += 2
             for key, count in zip(keys, row[pairs.start + 1 : pairs.start + 2 * len(keys) : 2].tolist(), strict=False):
                 counts[key] = counts.get(key, 0) + count
+        for key in self._calls:  # they are among the requests
+            counts.pop(key, None)
         failures = {key: counts.pop(key) for key in self._failures if key in counts}
         return counts, failures
 

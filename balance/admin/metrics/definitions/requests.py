@@ -55,5 +55,13 @@ SKIPPED: Final = Definition(
     "Tries that failed and were not made again, by the reason.",
     "budget: too much fails at once for retries to help; each word has its row, see `retry`.",
 )
+GRPC_CALLS: Final = Definition(
+    "balance_grpc_calls_total",
+    COUNTER,
+    ("status", "pool", "backend"),
+    "gRPC calls by the status that their clients have got. They are among balance_http_requests_total as well.",
+    "UNAVAILABLE without a backend is ours: look at balance_requests_ended_total; with one, that server says so.",
+    shown="from the first call on",
+)
 
-DEFINITIONS: Final = (REQUESTS, RESPONSES, DURATION, REQUEST_SIZE, RESPONSE_SIZE, ENDED, SKIPPED)
+DEFINITIONS: Final = (REQUESTS, RESPONSES, DURATION, REQUEST_SIZE, RESPONSE_SIZE, ENDED, SKIPPED, GRPC_CALLS)

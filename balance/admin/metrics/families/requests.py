@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 from balance.admin.metrics.definitions import requests as table
 from balance.admin.metrics.family import Family, Labels, by_word
 from balance.admin.metrics.scrape import Scrape
+from balance.grpc.statuses import name_of
 from balance.model import Why
 from balance.retry.decision import NOT_RETRIED
 from balance.runtime import counters
@@ -20,6 +21,9 @@ CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 def collect(scrape: Scrape) -> Iterator[Metric]:
     """The families."""
     yield from _answered(scrape)
+    calls = _calls(scrape)
+    if calls.samples:
+        yield calls
     totals = scrape.totals
     for definition, base in (
         (table.REQUEST_SIZE, counters.REQUEST_SIZE),
@@ -30,6 +34,19 @@ def collect(scrape: Scrape) -> Iterator[Metric]:
         yield size.metric
     yield by_word(table.ENDED, [(why.word, totals.cell(counters.WHY + why)) for why in Why])
     yield by_word(table.SKIPPED, [(reason.word, totals.cell(counters.skipped(reason))) for reason in NOT_RETRIED])
+
+
+def _calls(scrape: Scrape) -> Metric:
+    names = {each.slot: (each.pool.name, each.backend.name) for each, _ in scrape.backends}
+    counts: dict[tuple[str, str, str], int] = {}
+    for (slot, status), count in scrape.totals.grpc_calls().items():
+        pool, backend = names.get(slot) or scrape.view.names.get(slot, ("", ""))
+        series = (name_of(status), pool, backend)
+        counts[series] = counts.get(series, 0) + count
+    calls = Family(table.GRPC_CALLS)
+    for labelled, count in counts.items():
+        calls.put(dict(zip(table.GRPC_CALLS.labels, labelled, strict=True)), count)
+    return calls.metric
 
 
 def _answered(scrape: Scrape) -> Iterator[Metric]:

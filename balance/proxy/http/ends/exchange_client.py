@@ -32,7 +32,7 @@ class ExchangeClient(Timed):
         self.peer = ""  # its address
         self.before_host = self.after_host = b""  # lines added to every request, around the value of Host
         self.is_trusted = False  # the peer is a trusted proxy
-        self.is_judged = False  # that, its certificate counts, or tracing is on: there is more to do
+        self.is_judged = False  # that, its certificate counts, tracing is on or it may call gRPC: there is more to do
         self.verified: VerifiedClient | None = None  # where certificates of clients count
         self.is_write_paused = False
         self.connection_auth: ConnectionAuth | None = None  # once a request or reply uses it

@@ -116,7 +116,7 @@ class Routing(RequestContext):
         self.taken = found
         exchange.settings = settings
         if settings.request_s != before.request_s:
-            client.limit_total(exchange.started + settings.request_s)
+            exchange.limit_total()
         limit = found.config.body_bytes
         if limit:
             if self.fields.length > limit:
@@ -180,7 +180,7 @@ class Routing(RequestContext):
         exchange = self._exchange
         client = exchange.client
         exchange.settings = client.settings.for_route(route, self.pool)
-        client.limit_total(exchange.started + exchange.settings.request_s)
+        exchange.limit_total()
 
     def name_backend(self, backend: Backend) -> None:
         """Make the head for a try that goes to this backend, where the head names it."""

@@ -62,9 +62,10 @@ def start_settled(exchange: Exchange, sole: ListenerSettings) -> bool:
             return False
         exchange.reply_lines = lines
     settings = settled.settings
-    if settings.request_s != exchange.settings.request_s:
-        client.limit_total(exchange.started + settings.request_s)
+    has_limit = settings.request_s != exchange.settings.request_s
     exchange.settings = settings
+    if has_limit:
+        exchange.limit_total()
     exchange.settled = settled
     if settled.fields is not fields:
         request.fields = settled.fields

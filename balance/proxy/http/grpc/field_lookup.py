@@ -1,0 +1,25 @@
+"""A field of a head that is looked up for one request in many."""
+
+from __future__ import annotations
+
+
+def value_span(lines: bytes, name: bytes) -> tuple[int, int]:
+    """Start and end of the value of the first field `name`, given in lower case as `\\nname:`; (-1, -1) when there is none.
+
+    `lines` begin with a request or status line, or with a field line, and have a CRLF each.
+    """
+    lower = lines.lower()
+    if lower.startswith(name[1:]):
+        start = len(name) - 1
+    else:
+        at = lower.find(name)
+        if at < 0:
+            return -1, -1
+        start = at + len(name)
+    return start, lines.find(b"\r\n", start)
+
+
+def value_of(lines: bytes, name: bytes) -> bytes:
+    """That value; empty where there is no such field."""
+    start, end = value_span(lines, name)
+    return b"" if start < 0 else lines[start:end].strip(b" \t")
