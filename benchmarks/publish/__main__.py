@@ -44,7 +44,7 @@ def main() -> int:
         help="beside the tree's Balance the one that is installed for this interpreter")  # fmt: skip
     add("--rounds", type=positive, default=20, help="for each row and proxy (20); over HTTP/2 a quarter of them")
     add("--seconds", type=duration, default=0.5, help="of load for each of them (0.5)")
-    add("--tail-seconds", type=positive, default=6, help="of each run at half load (6)")
+    add("--tail-seconds", type=positive, default=5, help="of each run at half load (5)")
     add("--counted", default="CPython 3.11.7 of pyenv", metavar="INTERPRETER", help="whose instruction counts are shown")
     add("--busy", action="store_true", help="also on a busy machine, where figures of time say nothing: to try the command")
     given = parser.parse_args()

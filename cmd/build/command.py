@@ -72,7 +72,7 @@ def into(copy: Path, opt_level: str) -> Path:
     prepare_to_copy()
     try:
         tree_copy.make(setup_env.ROOT, copy)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         fail(str(error))
     wanted = tree_copy.fingerprint(copy, setup_env.PYTHON, opt_level)
     if tree_copy.is_compiled(copy, wanted):

@@ -16,7 +16,7 @@ MARK = "build/compiled-copy"
 def make(root: Path, into: Path) -> None:
     """Copy the files() of `root`. A copy of ours is brought up to date.
 
-    Raises ValueError for a directory that is within the tree, or is not empty and no copy.
+    Raises ValueError for a directory that is within the tree, or is not empty and no copy; OSError.
     """
     into = into.resolve()
     if into == root or root in into.parents or into in root.parents:
@@ -70,8 +70,9 @@ def files(root: Path) -> set[str]:
     """
     if (root / ".git").exists() and shutil.which("git"):  # not that of a repository around it
         command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        names = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split("\0")
-        return {name for name in names if name and (root / name).is_file()}
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        if done.returncode == 0:  # git refuses a clone of somebody else's, for one
+            return {name for name in done.stdout.split("\0") if name and (root / name).is_file()}
     found = set()
     for folder, folders, names in os.walk(root):
         place = Path(folder).relative_to(root)

@@ -61,6 +61,11 @@ def test_without_git_installed_a_clone_is_copied_as_an_archive_is(unpacked: Path
     tree_copy.make_index(unpacked)
 
 
+def test_a_clone_that_git_refuses_is_copied_as_an_archive_is(unpacked: Path) -> None:
+    (unpacked / ".git").write_text("gitdir: /nowhere\n")
+    assert tree_copy.files(unpacked) == SOURCES
+
+
 def test_a_later_copy_takes_what_has_changed_and_drops_what_is_gone(unpacked: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     tree_copy.make(unpacked, copy)
@@ -69,6 +74,14 @@ def test_a_later_copy_takes_what_has_changed_and_drops_what_is_gone(unpacked: Pa
     tree_copy.make(unpacked, copy)
     assert not (copy / "tests" / "data.txt").exists()
     assert (copy / "pyproject.toml").read_text() == "changed"
+
+
+def test_a_place_that_cannot_be_one_is_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, str(ROOT / "cmd" / "build"), "--into", str(tmp_path / "file")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert str(tmp_path / "file") in done.stderr and "Traceback" not in done.stderr
 
 
 def test_nothing_is_copied_over_what_is_no_copy(unpacked: Path, tmp_path: Path) -> None:
