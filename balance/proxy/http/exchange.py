@@ -743,6 +743,11 @@ class Exchange:
             return self.grpc.encoded
         return None if self.routing is None else self.routing.encoded
 
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the reply's body is encoded: what goes to the client is not what the backend has sent."""
+        return self._encoded() is not None
+
     def next_slice(self) -> None:
         """Called in a later turn of the event loop: encode more of what was received."""
         if self._state is not REPLYING or self.is_held_back:  # pause_download() or resume_download() follows

@@ -193,7 +193,7 @@ class Resend:
         failed.connects = self._connects
         failed.tries = exchange.attempts - self._races - self._connects
         failed.waits = self._waits
-        failed.left_s = exchange.started + settings.request_s - now
+        failed.left_s = exchange.started + exchange.total_s() - now
         verdict = decide(failed, settings.retrying, now, self._active)
         if verdict.outcome is not RetryOutcome.MADE:
             self.not_again(verdict.outcome)

@@ -14,6 +14,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from balance.errors import ProtocolError
+from balance.grpc.content_type import NOT_GRPC, kind_of
+from balance.grpc.own_reply import error_lines
 from balance.http1.fields import remove_named
 from balance.http2.errors import CANCEL, HTTP_1_1_REQUIRED, INTERNAL_ERROR
 from balance.http2.message_fields import NO_LENGTH
@@ -24,6 +26,7 @@ from balance.model import Why
 from balance.proxy.http.ends.exchange_client import ExchangeClient
 from balance.proxy.http.error_replies import options_reply, refusal
 from balance.proxy.http.exchange import Exchange
+from balance.proxy.http.grpc.field_lookup import CONTENT_TYPE, value_of
 from balance.proxy.http.upgrade import open_tunnel
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.http2.stream_transport import StreamTransport
@@ -44,6 +47,7 @@ WRITE_S: Final = 5.0  # for what is left of a reply, where there is no `write` t
 
 # Servers may want to be told that there is no content, where the method is one that has some (RFC 9110 section 8.6).
 _WITH_CONTENT: Final = frozenset((b"POST", b"PUT", b"PATCH"))
+_POST: Final = b"POST"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _OF_HANDSHAKES: Final = frozenset((b"sec-websocket-key", b"content-length"))  # RFC 8441 section 5: of HTTP/1.1 alone
 
@@ -109,6 +113,8 @@ class ClientStream(ExchangeClient):
             method, b" ", target or authority, b" HTTP/1.1\r\nHost: ", authority, b"\r\n", lines, framing, b"\r\n",
         ))  # fmt: skip
         settings = self.settings
+        if method == _POST:
+            self.is_judged = True  # it may be a call of gRPC
         try:
             request = settings.reader.read(text)
             request.minor = 2
@@ -142,7 +148,12 @@ class ClientStream(ExchangeClient):
     def _refuse(self, error: ProtocolError, text: bytes) -> None:
         """Reply with an error to what is no request that can be served. `text` is its head, for the log."""
         text = text.replace(b" HTTP/1.1\r\n", b" HTTP/2.0\r\n", 1)
-        self.stream_writer.page(error.status, refusal(self.settings, error, text, self.peer, 0.0))
+        page = refusal(self.settings, error, text, self.peer, 0.0)
+        kind = kind_of(value_of(text, CONTENT_TYPE)) if text.startswith(_POST) else NOT_GRPC
+        if kind == NOT_GRPC:
+            self.stream_writer.page(error.status, page)
+        else:
+            self.stream_writer.page(200, b"HTTP/1.1 200\r\n%b\r\n" % error_lines(kind, error.status, error.why, error.detail))
         self._end(monotonic())
 
     def received(self, content: bytes, trailers: bytes, *, ends: bool) -> None:

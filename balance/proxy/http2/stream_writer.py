@@ -85,7 +85,7 @@ class StreamWriter(MessageWriter):
         if exchange.settled is not None:
             head += exchange.reply_lines
         head = with_own_lines(exchange, response, head)
-        self._drops_trailers = exchange.routing is not None and exchange.routing.encoded is not None
+        self._drops_trailers = exchange.is_encoded
         is_last = content is None or content.is_done
         trailers = b"" if content is None or not is_last or self._drops_trailers else content.trailers
         if is_last and not body and not trailers:
@@ -163,10 +163,10 @@ class StreamWriter(MessageWriter):
         """Write a reply that a stage has made."""
         status, body = reply.status, reply.body or b""
         lines = b"HTTP/1.1 %d\r\nDate: %b\r\n" % (status, formatdate(usegmt=True).encode()) + reply.lines
-        if status != 204 and status != 304:
-            lines += b"Content-Length: %d\r\n" % len(body)
-        else:
+        if status == 204 or status == 304:
             body = b""
+        elif exchange.grpc is None:  # the status of a call is a head without any content: trailers only
+            lines += b"Content-Length: %d\r\n" % len(body)
         routing = routing_of(exchange)
         if routing is not None:
             lines = routing.own_reply(status, lines)

@@ -18,7 +18,7 @@ from balance.http1.framing import BY_LENGTH, NO_BODY
 from balance.http1.head import Request, RequestFields, Response
 from balance.model import Outcome, Why
 from balance.proxy.buffering.upload import Upload
-from balance.proxy.http.grpc.field_lookup import value_of, value_span
+from balance.proxy.http.grpc.field_lookup import CONTENT_TYPE, value_of, value_span
 from balance.proxy.http.grpc.text_upload import TextUpload
 from balance.proxy.http.grpc.web_encoder import WebEncoder
 from balance.proxy.http.routed.encoded_reply import EncodedReply
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from balance.proxy.http.exchange import Exchange
 
 _OK: Final = Outcome.OK
-_CONTENT_TYPE: Final = b"\ncontent-type:"
 _TIMEOUT: Final = b"\ngrpc-timeout:"
 _STATUS: Final = b"\ngrpc-status:"
 _PUSHBACK: Final = b"\ngrpc-retry-pushback-ms:"
@@ -51,7 +50,7 @@ def begin_call(exchange: Exchange) -> GrpcCall | None:
     """The call that this POST is; None for another. One of gRPC-Web is then one of gRPC. Sets its deadline."""
     request = exchange.request
     fields = request.fields
-    content_type = value_of(fields.forward, _CONTENT_TYPE)
+    content_type = value_of(fields.forward, CONTENT_TYPE)
     kind = kind_of(content_type)
     if kind == NOT_GRPC:
         return None
@@ -143,7 +142,7 @@ class GrpcCall:
         self._response = response
         if self.kind == GRPC:
             return response
-        start, end = value_span(response.forward, _CONTENT_TYPE)
+        start, end = value_span(response.forward, CONTENT_TYPE)
         value = response.forward[start:end].strip(b" \t")
         if start < 0 or kind_of(value) != GRPC:
             return response
@@ -198,7 +197,7 @@ class GrpcCall:
         if outcome is _OK:
             end = exchange.status
             response = self._response
-            if response is not None and end == 200 and kind_of(value_of(response.forward, _CONTENT_TYPE)) != NOT_GRPC:
+            if response is not None and end == 200 and kind_of(value_of(response.forward, CONTENT_TYPE)) != NOT_GRPC:
                 end = self._judge(exchange, response)
         first_byte_s = exchange.head_at - lease.started if exchange.head_at else None
         lease.release(outcome, now, first_byte_s, end)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+CONTENT_TYPE: Final = b"\ncontent-type:"
+
 
 def value_span(lines: bytes, name: bytes) -> tuple[int, int]:
     """Start and end of the value of the first field `name`, given in lower case as `\\nname:`; (-1, -1) when there is none.
