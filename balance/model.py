@@ -98,6 +98,8 @@ class Why(enum.IntEnum):
     BACKEND_TLS_TIMEOUT = 59  # the handshake with a backend did not end within timeouts.connect
     HTTP2_ERROR = 60  # a client broke the protocol in a way that ends its connection
     HTTP2_FLOOD = 61  # a client did too often what costs it nothing and others much
+    NEEDS_HTTP1 = 62  # an upgrade to WebSocket, say, for a backend that speaks HTTP/2 alone
+    STREAM_REFUSED = 63  # a backend has refused the request without looking at it, and it could not be sent elsewhere
 
     @property
     def word(self) -> str:

@@ -45,6 +45,7 @@ _DASHBOARD = "tests/admin/dashboard/test_dashboard_endpoints.py::"
 _TO_BACKENDS = "tests/proxy/http/test_tls_upstream.py::"
 _BACKEND_VERIFIED = _TO_BACKENDS + "test_a_backend_is_verified_and_its_connection_is_used_again"
 _CLIENT_SHOWN = _TO_BACKENDS + "test_our_certificate_is_shown_to_a_backend_that_asks"
+_SHARED = "tests/proxy/http/http2_backends/test_connection_pool.py::"
 _TLS = "tests/proxy/tls/test_handshake.py::"
 _TLS_NAME = _TLS + "test_the_certificate_is_chosen_by_the_name"
 _PASSWORD = "tests/tls/test_pem_loading.py::test_the_password_of_a_key_comes_from_the_environment"
@@ -184,6 +185,8 @@ KEYS: dict[str, Key] = {
     "backends[].max_connections": Key(
         1, "tests/proxy/net/test_queue_timer.py::test_a_full_backend_is_passed_over_while_others_have_room"
     ),
+    "backends[].protocol": Key("h2c", _SHARED + "test_requests_share_a_connection"),
+    "backend_protocol": Key("h2c", _SHARED + "test_requests_share_a_connection"),
     "backends[].backup": Key(
         True, "tests/runtime/test_backups.py::test_backups_get_nothing_while_a_primary_is_ready_and_then_share_by_the_algorithm"
     ),

@@ -266,10 +266,11 @@ def _pool(
         check["headers"] = tuple(check["headers"].items())
     balancing = overlay(root.load_balancer, pool.load_balancer)
     algorithm = balancing.get("algorithm", "round-robin")
+    protocol = pool.given().get("backend_protocol") or root.given().get("backend_protocol", "http1")
     sent = SendProxyProtocol(**picked(overlay(root.proxy_protocol, pool.proxy_protocol), send="send"))
     return PoolConfig(
         name=name,
-        backends=tuple(_backend(number, backend, tls) for number, backend in enumerate(pool.backends or (), 1)),
+        backends=tuple(_backend(number, backend, tls, protocol) for number, backend in enumerate(pool.backends or (), 1)),
         algorithm=algorithm,
         hash_key=HashKey() if algorithm == "source-ip" else balancing.get("hash_key", HashKey()),
         proxy_protocol=sent,
@@ -307,9 +308,9 @@ def _kind_of(check: Mapping[str, Any]) -> str:
     return "http" if any(key in check for key in HTTP_CHECK_KEYS) else "tcp"
 
 
-def _backend(number: int, backend: BackendSection, tls: BackendTls) -> BackendConfig:
+def _backend(number: int, backend: BackendSection, tls: BackendTls, protocol: str) -> BackendConfig:
     # A missing address has been reported already; this placeholder is never served.
-    given = {"name": f"backend-{number}", "address": BackendAddress(Address("", 0)), **backend.given()}
+    given = {"name": f"backend-{number}", "address": BackendAddress(Address("", 0)), "protocol": protocol, **backend.given()}
     address: BackendAddress = given["address"]
     given["address"] = address.address
     if address.scheme == "https" or tls.enabled:  # else http:// is what no scheme is

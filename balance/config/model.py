@@ -37,6 +37,7 @@ class BackendConfig:
     backup: bool = False  # used when no other backend of the pool is ready
     region: str = ""  # "": of every region
     scheme: str = ""  # of its address in the file: http or https; "": none, see BackendTls.is_for
+    protocol: str = "http1"  # http1, h2 (over TLS), h2c (plain, by prior knowledge), auto (over TLS, by ALPN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,13 @@ class Parked(Protocol):
         """Close it now."""
 
 
+class SharedConnections(Protocol):
+    """The connections to a backend that speaks HTTP/2, which requests share."""
+
+    def retire(self) -> None:
+        """Use none of them for another request."""
+
+
 class Gate(Protocol):
     """Lets only some requests through to a ready backend: slow start, a trial after an ejection or an open breaker."""
 
@@ -102,7 +109,8 @@ class Backend(Limited):
     """A backend with its state; kept across snapshots as long as its pool, name and address are configured."""
 
     __slots__ = ("address", "gate", "health", "idle", "idle_time", "is_backup", "is_ready", "name", "open_count", "phase",
-                 "pool_name", "proxy_protocol", "races", "region", "slow_start", "state", "tls")  # fmt: skip
+                 "pool_name", "protocol", "proxy_protocol", "races", "region", "shared", "slow_start", "state",
+                 "tls")  # fmt: skip
 
     def __init__(
         self,
@@ -121,6 +129,8 @@ class Backend(Limited):
         self.region = config.region
         self.tls = tls  # of its connections; None: they are plain
         self.proxy_protocol = proxy_protocol  # v1, v2: the header that its connections begin with; empty: none
+        self.protocol = _shareable(config)
+        self.shared: SharedConnections | None = None  # made at the first dial
         self.is_ready = True  # used at once, until the first probe says otherwise
         self.idle: list[Parked] = []  # newest last and taken from the end, so that the older ones time out
         self.idle_time = IdleTime(idle_timeout_s)
@@ -142,10 +152,15 @@ class Backend(Limited):
         self.region = config.region
         if self.limit != config.max_connections:
             self.limit = config.max_connections
-        if self.proxy_protocol != proxy_protocol or self.tls is not tls:
+        protocol = _shareable(config)
+        if self.proxy_protocol != proxy_protocol or self.tls is not tls or self.protocol != protocol:
             # Connections that began otherwise serve no other request; those in use go into a list that nobody looks at.
             self.proxy_protocol = proxy_protocol
             self.tls = tls
+            self.protocol = protocol
+            if self.shared is not None:
+                self.shared.retire()
+                self.shared = None
             before, self.idle = self.idle, []
             for parked in tuple(before):
                 parked.discard()
@@ -160,3 +175,8 @@ class Backend(Limited):
 
     def __repr__(self) -> str:
         return f"Backend({self.name} {self.address} {self.load})"
+
+
+def _shareable(config: BackendConfig) -> str:
+    """The protocol of connections that requests may share: h2, h2c or auto; empty for HTTP/1."""
+    return "" if config.protocol == "http1" else config.protocol

@@ -181,7 +181,8 @@ def prepare(
         for each in pool.backends:
             slot = slots[pool.name, each.name]
             backend = living.get(slot)
-            tls = contexts.of(pool, each, None if backend is None else backend.tls)
+            is_alike = backend is not None and (backend.protocol or "http1") == each.protocol
+            tls = contexts.of(pool, each, backend.tls if backend is not None and is_alike else None)
             if backend is None:
                 backend = Backend(each, slot, idle_s, pool.proxy_protocol.version, tls, pool.name)
             else:

@@ -66,12 +66,16 @@ class UpstreamTls:
     Compared by identity: a connection is used again only while its backend still has the object that it was made with.
     """
 
-    __slots__ = ("_session", "_verified_at", "context", "server_name", "settings")
+    __slots__ = ("_session", "_verified_at", "context", "for_http1", "server_name", "settings")
 
-    def __init__(self, settings: BackendTls, server_name: str, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, settings: BackendTls, server_name: str, context: ssl.SSLContext, for_http1: UpstreamTls | None = None
+    ) -> None:
+        """`for_http1`: the same with HTTP/1.1 alone, of a backend that may choose HTTP/2."""
         self.settings = settings
         self.server_name = server_name
         self.context = context
+        self.for_http1 = for_http1
         self._session: ssl.SSLSession | None = None
         self._verified_at = 0.0  # monotonic, when the session's first handshake was
 
@@ -104,6 +108,9 @@ class HasBackend(Protocol):
     @property
     def scheme(self) -> str: ...
 
+    @property
+    def protocol(self) -> str: ...
+
 
 class HasBackends(Protocol):
     """A pool's configuration."""
@@ -123,26 +130,45 @@ class HasPools(Protocol):
 
 
 class BackendContexts:
-    """Those of all pools whose backends have TLS, by their settings."""
+    """Those of all pools whose backends have TLS, by their settings and by what is offered by ALPN."""
 
-    __slots__ = ("_by_settings",)
+    __slots__ = ("_made",)
 
     def __init__(self, config: HasPools, previous: BackendContexts | None = None) -> None:
         """TlsError when OpenSSL does not take one of them."""
-        known = previous._by_settings if previous is not None else {}
-        used = {pool.tls for pool in config.pools if any(pool.tls.is_for(backend.scheme) for backend in pool.backends)}
-        self._by_settings: dict[BackendTls, ssl.SSLContext] = {
-            tls: known.get(tls) or backend_context(tls, ("http/1.1",)) for tls in used
+        known = previous._made if previous is not None else {}
+        used = {
+            (pool.tls, offered)
+            for pool in config.pools
+            for backend in pool.backends
+            if pool.tls.is_for(backend.scheme)
+            for offered in _offers(backend.protocol)
+        }
+        self._made: dict[tuple[BackendTls, tuple[str, ...]], ssl.SSLContext] = {
+            each: known.get(each) or backend_context(*each) for each in used
         }
 
     def of(self, pool: HasBackends, backend: HasBackend, before: UpstreamTls | None = None) -> UpstreamTls | None:
-        """A backend's TLS: that of `before` where nothing has changed, None where it has none."""
+        """A backend's TLS: that of `before`, which is for the same protocol, where nothing has changed. None: it has none."""
         if not pool.tls.is_for(backend.scheme):
             return None
         name = server_name(pool.tls, backend.address)
         if before is not None and before.settings == pool.tls and before.server_name == name:
             return before
-        context = self._by_settings.get(pool.tls)
+        made: UpstreamTls | None = None
+        for offered in reversed(_offers(backend.protocol)):
+            made = UpstreamTls(pool.tls, name, self._context(pool.tls, offered), made)
+        return made
+
+    def _context(self, tls: BackendTls, offered: tuple[str, ...]) -> ssl.SSLContext:
+        context = self._made.get((tls, offered))
         if context is None:  # they could not be made before the fork
-            context = self._by_settings[pool.tls] = backend_context(pool.tls, ("http/1.1",))
-        return UpstreamTls(pool.tls, name, context)
+            context = self._made[tls, offered] = backend_context(tls, offered)
+        return context
+
+
+def _offers(protocol: str) -> tuple[tuple[str, ...], ...]:
+    """What is offered by ALPN to a backend of this protocol; last what is offered for HTTP/1.1 alone, where that differs."""
+    if protocol == "h2":
+        return (("h2",),)
+    return (("h2", "http/1.1"), ("http/1.1",)) if protocol == "auto" else (("http/1.1",),)

@@ -51,6 +51,7 @@ SYMPTOMS: Final = (
             Why.RESET_BEFORE_RESPONSE,
             Why.RESET_ON_REUSE,
             Why.BAD_RESPONSE,
+            Why.NEEDS_HTTP1,
             Why.BACKEND_TLS_PROTOCOL,
             Why.BACKEND_TLS_CERTIFICATE,
             Why.BACKEND_TLS_NAME,
@@ -74,6 +75,7 @@ SYMPTOMS: Final = (
             Why.RATE_LIMIT_STORE,
             Why.AUTH_UNAVAILABLE,
             Why.KEYS_UNAVAILABLE,
+            Why.STREAM_REFUSED,
         ),
     ),
     Symptom(

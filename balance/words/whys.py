@@ -403,4 +403,17 @@ WHYS: Final[dict[Why, WhyWord]] = {
         told("HTTP/2 connection"),
         "an attack: `balance block ADDRESS`; a client of yours: what the log names",
     ),
+    Why.NEEDS_HTTP1: WhyWord(
+        "a WebSocket, or credentials of a connection (NTLM, Negotiate), for a backend that speaks HTTP/2 alone: 502",
+        "configuration",
+        VALIDATE,
+        "`protocol: auto` or `http1` of the backend",
+    ),
+    Why.STREAM_REFUSED: WhyWord(
+        "the backend refused the request without looking at it (REFUSED_STREAM, GOAWAY), again and again, or when its body was "
+        "not kept any more: 503",
+        "backend",
+        "balance backends",
+        "the backend's limit of streams on a connection; a backend that ends its connections after few requests",
+    ),
 }

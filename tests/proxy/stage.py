@@ -213,6 +213,7 @@ class Stage:
         hash_key: HashKey | None = None,
         send_buffer: int = 0,
         limits: Sequence[int] = (),
+        protocol: str = "http1",
         retry: Retry | None = None,
         tracing: TracingConfig | None = None,
         pools: Mapping[str, Sequence[Backend]] | None = None,
@@ -226,7 +227,7 @@ class Stage:
         taken = [backend for backends in pools.values() for backend in backends]
         addresses = [*others, *(backend.address for backend in self.backends if backend not in taken)]
         configs = [
-            BackendConfig(f"n{number}", address, max_connections=limit)
+            BackendConfig(f"n{number}", address, max_connections=limit, protocol=protocol)
             for number, (address, limit) in enumerate(zip_longest(addresses, limits, fillvalue=0), start=1)
             if isinstance(address, Address)
         ]
@@ -420,7 +421,8 @@ class Stage:
                 self.failures.append(f"left behind: {self.left()}")
             for backend in self._all_backends():
                 for parked in list(backend.idle):
-                    if parked.exchange is not None or parked.transport.is_closing():  # type: ignore[attr-defined]
+                    is_used = getattr(parked, "exchange", None) is not None or bool(getattr(parked, "used", 0))
+                    if is_used or parked.transport.is_closing():  # type: ignore[attr-defined]
                         self.failures.append(f"{backend.name} has parked {parked}, which is in use or closed")
             await self.listener_server.drain(0.0)
             with contextlib.suppress(AssertionError):

@@ -15,6 +15,7 @@ from balance.config.checking.pool_users import users_of
 from balance.config.checking.route_errors import not_defined, pool_names, route_errors
 from balance.config.checking.scaling.autoscaler_errors import autoscaler_errors
 from balance.config.checking.security_errors import security_errors
+from balance.config.checking.tls.backend_protocol_errors import backend_protocol_errors
 from balance.config.checking.tls.backend_tls_errors import backend_tls_errors
 from balance.config.checking.tls.tls_errors import tls_errors
 from balance.config.checking.tracing_findings import tracing_errors
@@ -80,6 +81,7 @@ def errors(config: Config, paths: KeyPaths) -> list[Problem]:
         *admin_errors(config, paths),
         *autoscaler_errors(config, paths),
         *backend_tls_errors(config, paths),
+        *backend_protocol_errors(config, paths),
     ]
     is_routed = any(listener.http.routes for listener in config.listeners)
     forms = _forms(document, is_served=is_routed or document.has(("discovery",)) or document.has(("autoscaler", "command")))

@@ -12,6 +12,7 @@ from balance.config.schema.hash_keys import HASH_KEY
 from balance.config.schema.section import Count, Flag, Name, Period, Section, Text, Timeout, key, one_or_list
 
 ALGORITHMS = tuple(POLICIES)
+PROTOCOL = kind.choice("http1", "h2", "h2c", "auto")
 
 _RETRY_ON = one_or_list(kind.RETRY_ON)
 RetryOn = Annotated[list[Annotated[str | int, kind.RETRY_ON]], _RETRY_ON[0], _RETRY_ON[1]]
@@ -104,6 +105,11 @@ class BackendSection(Section):
         "Requests (HTTP) or sessions (TCP) that it may have at once, over all workers; then another backend is chosen, and "
         "when all are full requests wait in the queue. 0 is no limit.",
         0,
+    )
+    protocol: Annotated[str, PROTOCOL] = key(
+        "What it speaks in HTTP mode: http1; h2, HTTP/2 over TLS; h2c, HTTP/2 without TLS, by prior knowledge; auto, over "
+        "TLS what it chooses of h2 and http/1.1. With HTTP/2 requests share few connections. Default: its pool's "
+        "backend_protocol.",
     )
     backup: Flag = key(
         "Whether it is used only while no other backend of its pool is ready, or when all of those failed.", False

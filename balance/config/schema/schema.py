@@ -19,6 +19,7 @@ from balance.config.schema.access_sections import (
 )
 from balance.config.schema.addresses import LISTEN, TRUSTED_PROXY
 from balance.config.schema.common_sections import (
+    PROTOCOL,
     BackendSection,
     ListenerTimeoutsSection,
     LoadBalancerSection,
@@ -201,6 +202,10 @@ class PoolSection(Section):
 
     section_name = "pool"
     backends: list[BackendSection] = key("The backends; at least one, unless discovery finds some.")
+    backend_protocol: Annotated[str, PROTOCOL] = key(
+        "What those of its backends speak that have no protocol of their own; it wins over backend_protocol at the top.",
+        "http1",
+    )
     discovery: DiscoverySection = key("Who says which backends it has besides; it wins over discovery at the top, key by key.")
     autoscaler: AutoscalerSection = key("How many backends it should have; it wins over autoscaler at the top, key by key.")
     load_balancer: LoadBalancerSection = key("Which backend comes next.")
@@ -419,6 +424,7 @@ class RootSection(Section):
     group: Account = key("Their group, by name or number. Default: the user's own. Other groups they have none.")
     backends: list[BackendSection] = key("Simple form: the backends of the one pool, called default.")
     pools: dict[Name, PoolSection] = key("Full form: every pool, by name.")
+    backend_protocol: Annotated[str, PROTOCOL] = key("What backends speak whose pool doesn't say otherwise.", "http1")
     discovery: DiscoverySection = key("Who says which backends the one pool has, or every pool that has none.")
     autoscaler: AutoscalerSection = key("How many backends a pool should have, for every pool that doesn't say otherwise.")
     load_balancer: LoadBalancerSection = key("Which backend comes next, in every pool that doesn't say otherwise.")

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 from balance.errors import UpstreamError
+from balance.http1.head import Request
 from balance.model import BACKEND_TLS
+from balance.proxy.http.http2_backends.connection_pool import ConnectionPool, is_only_http1, needs_http1
 from balance.proxy.http.tls_upstream import TlsUpstream
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.net.dial import dial
@@ -26,8 +28,14 @@ IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE")) 
 NEVER_TOO_LONG_S: Final = IdleTime.TOO_SOON_S / 2
 
 
-def take_parked(backend: Backend, method: bytes, now: float) -> Upstream | None:
-    """The newest parked upstream that is safe for a request of `method`, or None; those found unsafe on the way are closed."""
+def take_parked(backend: Backend, request: Request, now: float) -> Upstream | None:
+    """The newest parked upstream that is safe for a request, or None; those found unsafe on the way are closed.
+
+    Where requests share connections, a stream of one that has room.
+    """
+    if backend.protocol:
+        return _take_shared(backend, request, now)
+    method = request.method
     parked = backend.idle
     while parked:
         upstream: Upstream = parked.pop()  # type: ignore[assignment]  # only Upstreams are parked there
@@ -40,13 +48,42 @@ def take_parked(backend: Backend, method: bytes, now: float) -> Upstream | None:
     return None
 
 
+def _take_shared(backend: Backend, request: Request, now: float) -> Upstream | None:
+    """A stream; or a parked upstream of HTTP/1.1, which a backend of protocol `auto` may have, too."""
+    is_safe = request.method in IDEMPOTENT
+    if backend.shared is not None and not (needs_http1(request) and (backend.protocol == "auto" or is_only_http1(request))):
+        pool: ConnectionPool = backend.shared  # type: ignore[assignment]  # nothing else is there
+        upstream = pool.take(now, is_safe=is_safe)
+        if upstream is not None:
+            return upstream
+    for parked in reversed(backend.idle):
+        if isinstance(parked, Upstream):
+            is_stale = now - parked.parked_at > backend.idle_time.limit_s(now) or parked.transport.is_closing()
+            if not is_stale and (is_safe or parked.is_silent()):
+                backend.idle.remove(parked)
+                parked.parked_at = 0.0
+                return parked
+    return None
+
+
 async def connect(
-    worker: WorkerContext, backend: Backend, timeout_s: float, proxy_header: bytes = b"", ids: RequestIds = NO_REQUEST
+    worker: WorkerContext,
+    backend: Backend,
+    request: Request,
+    timeout_s: float,
+    proxy_header: bytes = b"",
+    ids: RequestIds = NO_REQUEST,
 ) -> Upstream | UpstreamError:
     """Dial: a new upstream, or the error. Counts both; the error is returned, not raised, as the exchange may have ended.
 
     `proxy_header` goes before all else; the upstream is then one client's alone, see ConnectionAuth. `ids`: for the log.
+    Where requests share connections, there may be no dial for this one alone.
     """
+    if backend.protocol:
+        if backend.shared is None:
+            backend.shared = ConnectionPool(worker, backend)
+        pool = cast(ConnectionPool, backend.shared)
+        return await pool.connect(request, timeout_s, ids, is_safe=request.method in IDEMPOTENT)
     worker.row.cells[backend.block + counters.CONNECTS] += 1
     worker.descriptors.dialling()
     tls = backend.tls

@@ -39,7 +39,7 @@ class ConnectionAuth:
 
         When MAX_CONNECTIONS are parked, the oldest are closed.
         """
-        if upstream.owner is None:
+        if upstream.owner is None and not upstream.is_shared:
             upstream.owner, upstream.parking = self, self.parked
             while len(self.parked) >= MAX_CONNECTIONS:
                 self.parked[0].discard()
@@ -61,7 +61,7 @@ class ConnectionAuth:
 
     def take(self, backend: Backend, request: Request, now: float) -> Upstream | None:
         """A parked upstream to `backend`: one reserved for this client, else a shared one, else None."""
-        upstream = self._own(backend, request.method, now) or take_parked(backend, request.method, now)
+        upstream = self._own(backend, request.method, now) or take_parked(backend, request, now)
         if upstream is not None and request.fields.has_connection_auth:
             self.claim(upstream)
         return upstream

@@ -409,7 +409,7 @@ class Exchange:
             routing.name_backend(lease.backend)
         auth = self.client.connection_auth
         if auth is None:
-            upstream = take_parked(lease.backend, self.request.method, now)
+            upstream = take_parked(lease.backend, self.request, now)
         else:
             upstream = auth.take(lease.backend, self.request, now)
         if upstream is None:
@@ -428,7 +428,7 @@ class Exchange:
         settings = self.settings
         version = lease.backend.proxy_protocol
         proxy_header = self.client.proxy_header(version) if version else b""
-        result = await connect(settings.worker, lease.backend, settings.connect_s, proxy_header, self.ids())
+        result = await connect(settings.worker, lease.backend, self.request, settings.connect_s, proxy_header, self.ids())
         try:
             if self._state is not CHOOSING or self.lease is not lease:
                 # The exchange ended during the dial; the connection can serve the next request.
@@ -489,7 +489,9 @@ class Exchange:
             return
         upstream.send_request(self, head, upload.kept or b"")
         retrying = self.settings.retrying
-        if upload.is_whole:  # it may be large, and other requests are never sent twice
+        if upstream.is_shared:  # the backend may say that it has not looked at it
+            upload.sent(True)
+        elif upload.is_whole:  # it may be large, and other requests are never sent twice
             upload.sent(is_repeatable(self.request, retrying))
         elif self.grpc is not None and retrying is not None and retrying.grpc_statuses:
             upload.sent(True)
@@ -620,7 +622,7 @@ class Exchange:
         if response.is_uncommon or self.resend is not None:
             if self._is_passed_over(response, data[end:]):
                 return
-            if response.has_connection_auth and self.upstream is not None:
+            if response.has_connection_auth and self.upstream is not None and not self.upstream.is_shared:
                 self.client.claim(self.upstream)
         if self.settled is not None:
             response = settled_reply(self, self.settled, response)
@@ -830,6 +832,22 @@ class Exchange:
             self._failed_try().fail(error, Outcome.FAILED)
         else:
             self._failed_try().not_connected(error)
+
+    def upstream_unprocessed(self) -> None:
+        """The backend has looked at nothing of the request, and says so (RFC 9113 section 8.7)."""
+        if self._state is not SENT or self._partial_head or self.interims:
+            self.fail(502, Why.BAD_RESPONSE, "the backend refused a request that it had begun to answer", Outcome.FAILED)
+        else:
+            self._failed_try().unprocessed()
+
+    def upstream_reset(self, exc: Exception) -> None:
+        """The backend has ended this request alone, and its connection goes on: no close has crossed the request."""
+        self._is_reused = False
+        self.upstream_ended(exc)
+
+    def upstream_malformed(self, detail: str) -> None:
+        """What the backend has sent breaks the rules of its protocol."""
+        self.fail(502, Why.BAD_RESPONSE, f"the backend's reply was not understood: {detail}", Outcome.FAILED)
 
     def client_gone(self) -> None:
         """The client connection has ended: abort the request at the backend, without a failure of the backend."""

@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 # Seconds after a request in which a close may have been sent before it arrived; or two connect times, if longer.
 RACE_S: Final = 0.1
 
+MAX_REFUSALS: Final = 5  # times that a backend may say that it has not looked at a request
+
 _KEY: Final = b"idempotency-key"
 
 _DETAIL: Final = {
     Why.RESET_BEFORE_RESPONSE: "the backend closed before it replied",
     Why.RESPONSE_HEADER_TIMEOUT: "the backend did not reply in time",
+    Why.NEEDS_HTTP1: "the request needs HTTP/1.1, which the backend does not speak",
 }
 _NOT_REACHED: Final = "the backend could not be reached"  # every other Why
 _LATE: Final = (Why.CONNECT_TIMEOUT, Why.RESPONSE_HEADER_TIMEOUT, Why.BACKEND_TLS_TIMEOUT)
@@ -62,8 +65,8 @@ def is_repeatable(request: Request, retrying: RetryPolicy | None) -> bool:
 class Resend:
     """The failed tries of one exchange; made at the first of them."""
 
-    __slots__ = ("_connects", "_exchange", "_paid_from", "_races", "_waits", "again", "failures", "is_waiting", "last_error",
-                 "tried", "try_began")  # fmt: skip
+    __slots__ = ("_connects", "_exchange", "_paid_from", "_races", "_refusals", "_waits", "again", "failures", "is_waiting",
+                 "last_error", "tried", "try_began")  # fmt: skip
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -75,6 +78,7 @@ class Resend:
         self.is_waiting = False  # in a backoff
         self._connects = 0  # failed dials
         self._races = 0  # sends that met the close of an idle connection; not counted as tries
+        self._refusals = 0  # sends that the backend has not looked at; not counted as tries, either
         self._waits = 0
         self._paid_from: Budget | None = None  # the budget that the current try is charged to, until done()
 
@@ -168,6 +172,40 @@ class Resend:
         self.not_again(RetryOutcome.BODY if may_repeat else RetryOutcome.METHOD)
         exchange.fail(502, Why.RESET_ON_REUSE, "the backend closed as the request arrived", Outcome.ABORTED)
 
+    def unprocessed(self) -> None:
+        """The backend has not looked at the request: GOAWAY, or REFUSED_STREAM (RFC 9113 section 8.7).
+
+        Sent again at once whatever its method, without a failure of the backend and not on the budget: first on another
+        connection of the same backend, then at another backend where one is ready.
+        """
+        exchange = self._exchange
+        lease, settings = exchange.lease, exchange.settings
+        assert lease is not None
+        is_kept = exchange.upload is None or exchange.upload.kept is not None
+        if not is_kept or self._refusals >= MAX_REFUSALS:
+            self.not_again(RetryOutcome.ATTEMPTS if is_kept else RetryOutcome.BODY)
+            exchange.fail(503, Why.STREAM_REFUSED, "the backend refused the request without looking at it", Outcome.ABORTED)
+            return
+        now = monotonic()
+        self.done()
+        self._remember(lease, Why.STREAM_REFUSED.word, now)
+        self._refusals += 1
+        tried = [*self.tried, lease.backend]
+        if self._refusals == 1 or not any(backend not in tried for backend in settings.pool.ready):
+            self.try_began = now
+            exchange.dial_again(lease)
+            return
+        self.tried = tried
+        exchange.give_back(Outcome.ABORTED, now, keep_upstream=False, end=Why.STREAM_REFUSED)
+        following = exchange.acquire(now)
+        if following is None:  # a gate, say, keeps the others closed
+            self.tried = []
+            following = exchange.acquire(now)
+        if following is None:
+            exchange.nobody(now)
+        else:
+            exchange.use(following, now)
+
     # --- the next try ---------------------------------------------------------------------------------
 
     def _try_again(self, failed: RetryContext, outcome: Outcome, error: UpstreamError | None, *, keep_upstream: bool) -> bool:
@@ -191,7 +229,7 @@ class Resend:
         else:
             failed.has_untried_backend = any(backend not in tried for backend in ready)
         failed.connects = self._connects
-        failed.tries = exchange.attempts - self._races - self._connects
+        failed.tries = exchange.attempts - self._races - self._connects - self._refusals
         failed.waits = self._waits
         failed.left_s = exchange.started + exchange.total_s() - now
         verdict = decide(failed, settings.retrying, now, self._active)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Upstream(Backpressure):
     """Serves one exchange at a time; `exchange` is None while it is dialled or parked."""
 
-    __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "is_full", "is_lost", "owner",
-                 "parked_at", "parking", "served", "worker")  # fmt: skip
+    __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "is_full", "is_lost", "is_shared",
+                 "owner", "parked_at", "parking", "served", "worker")  # fmt: skip
 
     def __init__(self, worker: WorkerContext, backend: Backend) -> None:
         Backpressure.__init__(self)
@@ -42,6 +42,7 @@ class Upstream(Backpressure):
         self.parked_at = 0.0
         self.early = b""  # bytes received before its first request was sent
         self.is_lost = False
+        self.is_shared = False  # a stream of a connection that other requests use, too
         self.is_full = False  # the write buffer is above its high-water mark
         self._unsent: int | None = None  # bytes at the last look in this exchange
         self._is_counted = False

@@ -21,6 +21,8 @@ KEEP_ALIVE_AFTER_S: Final = 60  # of silence before the kernel's first keep-aliv
 KEEP_ALIVE_EVERY_S: Final = 10  # between probes; the default of Linux is 75 s, which would take longer than `timeouts.idle`
 KEEP_ALIVE_TIMES: Final = 6  # probes without an answer: the peer is gone, two minutes after its last packet
 
+UNACKNOWLEDGED_MS: Final = 60_000  # what a peer acknowledges nothing of for so long is given up, and the connection with it
+
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a RST
 _UNIX: Final = getattr(socket, "AF_UNIX", None)
 
@@ -82,6 +84,12 @@ def keep_alive(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_AFTER_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_ALIVE_EVERY_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEP_ALIVE_TIMES)
+
+
+def limit_unacknowledged(sock: socket.socket) -> None:
+    """Have the kernel end the connection when the peer acknowledges nothing of what was sent for UNACKNOWLEDGED_MS."""
+    if sock.family != _UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
 
 
 def other_address(name: object) -> str:

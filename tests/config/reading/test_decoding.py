@@ -29,7 +29,8 @@ ADDED = [
     ("    maxConnections: 2", "5:5: backends[0].maxConnections: unknown key; did you mean 'max_connections'?"),
     (
         "    zzz: 2",
-        "5:5: backends[0].zzz: unknown key; allowed: name, address, weight, max_connections, backup, region, metadata",
+        "5:5: backends[0].zzz: unknown key; allowed: name, address, weight, max_connections, protocol, backup, region, "
+        "metadata",
     ),
     ("    max_connections: -1", "5:22: backends[0].max_connections: -1 is not in 0..1000000000"),
     ("session_affinity: {mode: memcached}", "5:26: session_affinity.mode: 'memcached' is not one of cookie, source-ip, "),

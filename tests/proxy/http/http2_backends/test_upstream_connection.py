@@ -1,0 +1,175 @@
+"""The life of a connection of HTTP/2 to a backend: limits, ends, and what becomes of the requests on it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from h2.errors import ErrorCodes
+from h2_backend import Asked, H2Backend, Peer, replies
+from rawclient import Message, Wire, get, post
+from stage import Stage, until
+
+from balance.config.model import Retry
+from balance.http2 import frames
+from balance.http2.errors import REFUSED_STREAM
+from balance.model import Why
+from balance.runtime import counters
+
+
+async def ask(stage: Stage, request: bytes = b"") -> Message:
+    client = await stage.client()
+    await client.send(request or get())
+    reply = await client.reply()
+    client.close()
+    return reply
+
+
+def waiting(peer: Peer, asked: Asked) -> None:
+    """No answer."""
+
+
+def leaving(last: int, count: int, played: H2Backend) -> H2Backend:
+    """Its first connection takes `count` requests, says GOAWAY with `last` as the last, and answers those up to it."""
+
+    async def script(wire: Wire) -> None:
+        if wire.number:
+            await played.script(wire)
+            return
+        peer = Peer(wire, {})
+        played.peers.append(peer)
+        peer.h2.initiate_connection()
+        await peer.flush()
+        while sum(asked.is_whole for asked in peer.asked.values()) < count:
+            assert await peer.events()
+        await wire.send(frames.goaway(last, 0, b"enough"))
+        for stream_id in peer.asked:
+            if stream_id <= last:
+                peer.answer(stream_id, b"first")
+        await peer.flush()
+        await wire.has_ended()
+
+    made = H2Backend(waiting)
+    made._play = script  # type: ignore[method-assign]
+    return made
+
+
+async def test_what_is_above_a_goaway_goes_elsewhere_and_the_rest_finishes(stage: Stage) -> None:
+    played = replies(b"second")
+    backend = stage.backend(leaving(19, 50, played).script)
+    await stage.open(protocol="h2c")
+    found = await asyncio.gather(*(ask(stage, post(b"body")) for _ in range(50)))
+    assert sorted(reply.body for reply in found) == [b"first"] * 10 + [b"second"] * 40
+    assert stage.whys == {Why.OK: 50}
+    assert stage.count(backend, counters.FAILURES) == stage.count(backend, counters.RETRIES) == 0
+    assert len(backend.wires) == 2
+
+
+async def test_a_refused_request_goes_to_another_backend_whatever_its_method(stage: Stage) -> None:
+    refusing = H2Backend(lambda peer, asked: peer.h2.reset_stream(asked.stream_id, REFUSED_STREAM))
+    first = stage.backend(refusing.script)
+    second = stage.backend(replies(b"other").script)
+    await stage.open(protocol="h2c", retry=Retry(enabled=False))
+    assert (await ask(stage, post(b"body"))).body == b"other"
+    assert stage.whys == {Why.OK: 1}
+    assert stage.count(first, counters.FAILURES) == 0
+    assert len(second.wires) == 1
+
+
+async def test_refusals_have_an_end(stage: Stage) -> None:
+    refusing = H2Backend(lambda peer, asked: peer.h2.reset_stream(asked.stream_id, REFUSED_STREAM))
+    backend = stage.backend(refusing.script)
+    await stage.open(protocol="h2c")
+    assert (await ask(stage)).status == 503
+    assert stage.whys == {Why.STREAM_REFUSED: 1}
+    assert 2 <= len(refusing.asked) <= 6
+    assert stage.count(backend, counters.FAILURES) == 0
+
+
+async def test_a_body_that_is_not_kept_can_not_be_sent_again(stage: Stage) -> None:
+    def answer(peer: Peer, asked: Asked) -> None:
+        peer.h2.reset_stream(asked.stream_id, REFUSED_STREAM)
+
+    refusing = H2Backend(answer)
+    stage.backend(refusing.script)
+    await stage.open(protocol="h2c")
+    assert (await ask(stage, post(bytes(200_000)))).status == 503
+    assert stage.whys == {Why.STREAM_REFUSED: 1}
+    assert len(refusing.asked) == 1
+
+
+async def test_a_connection_that_dies_fails_those_on_it(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        peer = Peer(wire, {})
+        peer.h2.initiate_connection()
+        await peer.flush()
+        while sum(asked.is_whole for asked in peer.asked.values()) < 10:
+            await peer.events()
+        wire.reset()
+
+    stage.backend(script)
+    await stage.open(protocol="h2c")
+    found = await asyncio.gather(*(ask(stage, post(b"x")) for _ in range(10)))
+    assert {reply.status for reply in found} == {502}
+    ends = stage.whys  # those that came when the connection was there already count as reuses
+    assert ends.pop(Why.RESET_BEFORE_RESPONSE) + ends.pop(Why.RESET_ON_REUSE, 0) == 10
+    assert not ends
+
+
+async def test_a_reused_connection_that_dies_at_a_request_is_replaced(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        if wire.number:
+            await played.script(wire)
+            return
+        peer = Peer(wire, {})
+        peer.h2.initiate_connection()
+        await peer.flush()
+        while not (whole := [asked for asked in peer.asked.values() if asked.is_whole]):
+            await peer.events()
+        peer.answer(whole[0].stream_id)
+        await peer.flush()
+        while len(peer.asked) < 2:
+            await peer.events()
+        wire.reset()
+
+    played = replies()
+    backend = stage.backend(script)
+    await stage.open(protocol="h2c")
+    assert (await ask(stage)).status == 200
+    assert (await ask(stage)).status == 200
+    assert len(backend.wires) == 2
+    assert stage.whys == {Why.OK: 2}
+
+
+async def test_garbage_is_a_bad_response(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.some()
+        await wire.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        await wire.has_ended()
+
+    stage.backend(script)
+    await stage.open(protocol="h2c")
+    assert (await ask(stage)).status == 502
+    assert stage.whys == {Why.BAD_RESPONSE: 1}
+
+
+async def test_a_parked_connection_that_says_goaway_is_left(stage: Stage) -> None:
+    played = replies()
+    backend = stage.backend(played.script)
+    await stage.open(protocol="h2c")
+    await ask(stage)
+    played.peers[0].h2.close_connection(ErrorCodes.NO_ERROR)
+    await played.peers[0].flush()
+    await until(lambda: not stage.of(backend).idle)
+    assert (await ask(stage)).status == 200
+    assert len(backend.wires) == 2
+    assert stage.whys == {Why.OK: 2}
+
+
+async def test_a_drain_closes_with_goaway(stage: Stage) -> None:
+    played = replies()
+    backend = stage.backend(played.script)
+    await stage.open(protocol="h2c")
+    await ask(stage)
+    stage.listener_server.set_ready(stage.of(backend).slot, is_ready=False)
+    await until(lambda: played.peers[0].terminated == 0)
+    assert not stage.of(backend).idle
