@@ -84,7 +84,7 @@ def running_peers(
         if row.grpc:
             origin_port = stack.enter_context(grpc_origin(row, stage.folder, stage.load_core))
         for peer in peers:
-            if reason := peer.missing(row.mode, http2=row.http2):
+            if reason := peer.missing(row.mode, http2=row.http2, grpc=row.grpc):
                 remarks.skipped.append(f"{row.name}: {peer.name}: {reason}")
                 continue
             if way := _checked(peer, row, stage, origin_port, remarks, stack):

@@ -13,10 +13,14 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from wire.findings import compare, report
 from wire.http2 import connection, generator, h2load, messages, reply
 from wire.load import LoadFailedError
+from wire.peers.balance import Balance
+from wire.peers.balance_routes import VARIANTS
 from wire.peers.haproxy import Haproxy
 from wire.peers.nginx import Nginx
 from wire.peers.peer import Mode, Site
 from wire.scenarios import SCENARIOS, Question, Scenario
+
+from balance.config import load_file
 
 ROWS = {name: row for name, row in SCENARIOS.items() if row.http2}
 PRINTED = """\
@@ -148,6 +152,14 @@ def test_others_speak_http_2_where_the_row_does_and_only_there(tmp_path: Path) -
     assert ["backlog 4096 proto h2" in each for each in haproxy] == [False, True, True, False]
     assert ["check inter 2s proto h2" in each for each in haproxy] == [False, False, True, False]
     assert " alpn h2 " in haproxy[3]
+
+
+def test_balance_speaks_http_2_where_the_row_does_also_with_routes(tmp_path: Path) -> None:
+    site = Site(tmp_path, Mode.HTTP, 81, 82, 83, 1024)
+    for peer in (Balance(), VARIANTS[0]):
+        for http2 in (False, True):
+            (listener,) = load_file(Path(peer.command(replace(site, http2=http2))[-1]), {}).config.listeners
+            assert listener.http.h2c is http2
 
 
 def test_a_request_of_http_2_is_held_to_the_same_proxy_s_over_http_1_in_the_same_round() -> None:

@@ -15,7 +15,7 @@ class Against:
     def __init__(self, template: str) -> None:
         self.words = shlex.split(template)
 
-    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
+    def missing(self, mode: Mode, *, http2: bool = False, grpc: bool = False) -> str | None:
         if not self.words:
             return "--against: the command is empty"
         return None if shutil.which(self.words[0]) else f"{self.words[0]!r} is not a command"

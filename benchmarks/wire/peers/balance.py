@@ -67,7 +67,8 @@ def interpreter() -> str:
     return str(own) if own.exists() else sys.executable
 
 
-def config_text(site: Site) -> str:
+def config_text(site: Site, routes: str = "") -> str:
+    """`routes` are the lines of http.routes; those of the five stages, where the site has them."""
     text = CONFIG.format(
         mode=site.mode.value,
         workers=site.workers,
@@ -79,15 +80,17 @@ def config_text(site: Site) -> str:
         everything=EVERYTHING.format(secret=BALANCE_SECRET) if site.everything else "",
         tls=TLS.format(pem=site.certificate) if site.certificate else "",
     )
-    return f"{text}http:\n  routes:\n{STAGES}" if site.stages else text
+    routes = routes or (STAGES if site.stages else "")
+    http = ("  h2c: true\n" if site.http2 and not site.certificate else "") + (f"  routes:\n{routes}" if routes else "")
+    return f"{text}http:\n{http}" if http else text
 
 
 class Balance:
     name = "balance"
     python = ""  # an interpreter for which Balance is installed, instead of this tree and its environment
 
-    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
-        return "has no listener of HTTP/2" if http2 else None
+    def missing(self, mode: Mode, *, http2: bool = False, grpc: bool = False) -> str | None:
+        return None
 
     def version(self) -> str:
         """Balance's version with the commit, pure or compiled, the interpreter's and uvloop's."""

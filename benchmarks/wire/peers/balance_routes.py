@@ -1,7 +1,5 @@
 """Balance with routes: what one by its host, a thousand others and five stages add to a request."""
 
-from dataclasses import replace
-
 from wire.peers.balance import STAGES, Balance, config_text
 from wire.peers.peer import Mode, Site
 
@@ -15,13 +13,13 @@ class BalanceRoutes(Balance):
         self.name = name
         self._routes = routes
 
-    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
+    def missing(self, mode: Mode, *, http2: bool = False, grpc: bool = False) -> str | None:
         if mode is not Mode.HTTP:
             return "has no routes in TCP mode"
-        return super().missing(mode, http2=http2)
+        return super().missing(mode, http2=http2, grpc=grpc)
 
     def text(self, site: Site) -> str:
-        return f"{config_text(replace(site, stages=False))}http:\n  routes:\n{self._routes}"
+        return config_text(site, self._routes)
 
 
 def many(count: int) -> str:

@@ -77,7 +77,7 @@ class Haproxy:
         self.name = name
         self.splice = splice
 
-    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
+    def missing(self, mode: Mode, *, http2: bool = False, grpc: bool = False) -> str | None:
         return None if shutil.which("haproxy") else "not installed"
 
     def version(self) -> str:

@@ -120,7 +120,7 @@ def stream_module(build: str) -> str | None:
 class Nginx:
     name = "nginx"
 
-    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
+    def missing(self, mode: Mode, *, http2: bool = False, grpc: bool = False) -> str | None:
         if shutil.which("nginx") is None:
             return "not installed"
         if http2 and "--with-http_v2_module" not in build_text():

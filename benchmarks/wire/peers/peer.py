@@ -38,8 +38,8 @@ class Peer(Protocol):
     @property
     def name(self) -> str: ...
 
-    def missing(self, mode: Mode, *, http2: bool = False) -> str | None:
-        """Why it cannot run here, or cannot speak HTTP/2, or None."""
+    def missing(self, mode: Mode, *, http2: bool = False, grpc: bool = False) -> str | None:
+        """Why it cannot run here, or cannot speak HTTP/2 with clients, or for gRPC with backends, or None."""
 
     def version(self) -> str: ...
 
