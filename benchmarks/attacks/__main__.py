@@ -1,9 +1,11 @@
 """`python3 benchmarks/attacks`: what a good client waits while somebody attacks, beside what it waits in peace.
 
-One worker, before a backend of its own. The good client asks 200 times a second, on kept and on new connections; it and the
-attacker are a process each, so on two cores all of them share what there is. It prints a table and judges nothing: the
-promise is a p99 within twice that of peace on a machine with a core for each process. The drills of tests/attacks say who is
-served at all.
+One worker, before a backend of its own. The good client asks 200 times a second, on kept and on new connections, over HTTP/2
+where that is attacked; it and the attacker are a process each, so on two cores all of them share what there is. It prints a
+table and judges nothing: the promise is a p99 within twice that of peace on a machine with a core for each process. The drills
+of tests/attacks say who is served at all.
+
+Memory is what all processes of the instance hold at most while attacked, beyond what they held in peace.
 """
 
 from __future__ import annotations
@@ -15,20 +17,26 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("attacks", "process", "tls"))]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), *(str(ROOT / "tests" / name) for name in ("attacks", "process", "tls"))]
 
 from attacked import Flood, GoodClient, Site, raise_descriptor_limit
 from crafted_tls import DATA, HANDSHAKE, KEY_UPDATE_WANTED, CraftedClient, hello
+from good_http2_client import GoodHttp2Client
+from http2_attacker import Http2Attacker
+from http2_floods import FLOODS, Http2Flood
 from pem_files import self_signed
 
 RATE_PAUSE_S = 0.005
+MEMORY_PAUSE_S = 0.1
 GUARD = {"connection_protection": {"enabled": True, "max_connections_per_ip": 100, "max_connection_rate": 0}}
 PAIR = self_signed("a.example")
 TLS = {"tls": {"cert_file": str(PAIR.cert), "key_file": str(PAIR.key)}}
+H2C = {"http": {"h2c": True}}
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
 CHUNKS = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 2000
 
@@ -108,12 +116,17 @@ def flood_with(site: Site, stop: Stop, data: bytes) -> None:
         time.sleep(0.1)
 
 
+def http2_flood(flood: Http2Flood, site: Site, stop: Stop) -> str:
+    return Http2Attacker(site, flood).run(stop)
+
+
 @dataclass
 class Attack:
-    """What is done, and to which site."""
+    """What is done, to which site, and beside whom. `run` may return how its connections ended."""
 
-    run: Callable[[Site, Stop], None]
+    run: Callable[[Site, Stop], str | None]
     keys: dict[str, Any] = field(default_factory=dict)
+    good: type[GoodClient] = GoodClient
 
 
 ATTACKS = {
@@ -124,13 +137,14 @@ ATTACKS = {
     "TLS records of a byte": Attack(tiny_records, TLS),
     "200 heads of 2,000 fields a second": Attack(heads),
     "200 bodies of 2,000 chunks a second": Attack(chunks),
+    **{name: Attack(partial(http2_flood, flood), H2C, GoodHttp2Client) for name, flood in FLOODS.items()},
 }
 
 
-def attacker(attack: Attack, site: Site, begin: Any, end: Any) -> None:
+def attacker(attack: Attack, site: Site, begin: Any, end: Any, ended: Any) -> None:
     raise_descriptor_limit()
     begin.wait()
-    attack.run(site, end.is_set)
+    ended.send(attack.run(site, end.is_set) or "")
 
 
 def percentile(seconds: list[float], part: float) -> float:
@@ -142,27 +156,34 @@ def measured(name: str, attack: Attack, seconds: float) -> str:
     """A row of the table."""
     context = multiprocessing.get_context("fork")
     begin, end = context.Event(), context.Event()
+    told, ended = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as folder, Site(Path(folder), **attack.keys) as site:
-        process = context.Process(target=attacker, args=(attack, site, begin, end), daemon=True)
+        process = context.Process(target=attacker, args=(attack, site, begin, end, ended), daemon=True)
         process.start()
-        good = GoodClient(site, RATE_PAUSE_S)
+        good = attack.good(site, RATE_PAUSE_S)
         with good:
             time.sleep(0.5)
             first = len(good.seconds)
             time.sleep(seconds)
             second = len(good.seconds)
+            before = most = site.held().memory
             begin.set()
             time.sleep(0.5)
             third = len(good.seconds)
-            time.sleep(seconds)
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                time.sleep(MEMORY_PAUSE_S)
+                most = max(most, site.held().memory)
             fourth = len(good.seconds)
             end.set()
+            how = told.recv() if told.poll(5.0) else ""
             process.join(5.0)
             process.kill()
         peace, war = good.seconds[first:second], good.seconds[third:fourth]
         ratio = percentile(war, 0.99) / percentile(peace, 0.99)
         cells = [f"{percentile(each, part):.2f}" for each in (peace, war) for part in (0.5, 0.99)]
-        return f"| {name} | {' | '.join(cells)} | {ratio:.1f} | {len(war)} |"
+        memory = f"{(most - before) / 1e6:.1f}"
+        return f"| {name} | {' | '.join(cells)} | {ratio:.1f} | {len(war)} | {memory} | {how or '–'} |"
 
 
 def main() -> None:
@@ -171,8 +192,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="attacks whose name has this")
     arguments = parser.parse_args()
     raise_descriptor_limit()
-    print("| attack | p50, ms | p99, ms | p50 under attack | p99 under attack | p99 by p99 | answers |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print(
+        "| attack | p50, ms | p99, ms | p50 under attack | p99 under attack | p99 by p99 | answers | MB more | how it ended |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
     for name, attack in ATTACKS.items():
         if arguments.only in name:
             print(measured(name, attack, arguments.seconds), flush=True)
