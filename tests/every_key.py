@@ -61,6 +61,7 @@ _EXEC_DRIVER = _DRIVERS + "test_exec_driver.py::"
 _WEBHOOK = _DRIVERS + "test_webhook_driver.py::"
 _SCALED_DEPLOYMENT = _DRIVERS + "test_kubernetes_driver.py::test_it_reads_the_replicas_fences_and_sets_the_scale"
 _SCRAPE = "tests/admin/metrics/test_metrics_keys.py::"
+_HTTP2 = "tests/proxy/http2/test_http2_client_connection.py::"
 _CLIENT = "tests/proxy/http/test_client.py::"
 _BASIC = "tests/stages/security/test_basic_auth.py::"
 _BASIC_EXAMPLE = "tests/process/test_example_security.py::"
@@ -343,6 +344,8 @@ KEYS: dict[str, Key] = {
     "timeouts.keepalive": Key("1s", _CLIENT + "test_idle_connection_is_closed_after_keepalive"),
     "timeouts.drain": Key("1s", "tests/process/supervisor/test_supervisor.py::test_what_does_not_end_in_time_is_cut_and_told"),
     "http.h2c": Key(True, "tests/proxy/http2/test_protocol_choice.py::test_first_bytes_choose_without_tls"),
+    "http.http2.max_concurrent_streams": Key(2, _HTTP2 + "test_so_many_streams_as_are_configured"),
+    "http.http2.flood_limit": Key(100, _HTTP2 + "test_so_many_offences_as_are_configured"),
     "http.websocket": Key(False, "tests/proxy/tunnel/test_tunnel.py::test_upgrade_is_not_offered_where_websocket_is_off"),
     "http.keepalive.max_idle_per_backend": Key(1, _UPSTREAM + "test_only_so_many_are_kept"),
     "http.keepalive.idle_timeout": Key("1s", _UPSTREAM + "test_connection_is_not_kept_beyond_its_limit"),

@@ -19,6 +19,7 @@ from balance.config.model import (
     Config,
     HashKey,
     HealthCheck,
+    Http2,
     HttpConfig,
     Keepalive,
     Limits,
@@ -335,6 +336,8 @@ def _with_pool(http: dict[str, Any], pool: PoolSection | None) -> dict[str, Any]
 
 def _http(given: dict[str, Any], routes: tuple[RouteConfig, ...], pages: Mapping[str, str]) -> HttpConfig:
     given = dict(given)
+    if "http2" in given:
+        given["http2"] = Http2(**given["http2"])
     if "keepalive" in given:
         given["keepalive"] = Keepalive(**renamed(given["keepalive"], idle_timeout="idle_timeout_s"))
     if "limits" in given:

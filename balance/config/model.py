@@ -186,8 +186,17 @@ class ReplyHeaders:
 
 
 @dataclass(frozen=True, slots=True)
+class Http2:
+    """Bounds for one connection of HTTP/2."""
+
+    max_concurrent_streams: int = 100
+    flood_limit: int = 1000  # of what costs a client nothing and us much; a twentieth of it comes back each second
+
+
+@dataclass(frozen=True, slots=True)
 class HttpConfig:
     h2c: bool = False  # HTTP/2 without TLS, by prior knowledge
+    http2: Http2 = field(default_factory=Http2)
     websocket: bool = True
     keepalive: Keepalive = field(default_factory=Keepalive)
     underscore_headers: str = "drop"  # drop, pass, reject

@@ -231,6 +231,21 @@ class KeepaliveSection(Section):
     max_requests: Count = key("Requests after which a connection is closed; 0 is no bound.", 0)
 
 
+class Http2Section(Section):
+    """Bounds for one connection of HTTP/2 from a client."""
+
+    section_name = "http2"
+    max_concurrent_streams: Annotated[int, kind.integer(1, 10_000)] = key(
+        "Requests at once. What comes beyond is refused by a word that says to ask again (REFUSED_STREAM).", 100
+    )
+    flood_limit: Annotated[int, kind.integer(100, 1_000_000)] = key(
+        "How often a client may do what costs it nothing and others much, before its connection is ended: resets within a "
+        "second, messages that are malformed, pings, settings, empty frames; the small ones count a tenth. A twentieth of it "
+        "comes back each second. At three quarters the connection ends in order.",
+        1000,
+    )
+
+
 class LimitsSection(RouteLimitsSection):
     """Bounds on what a client may send. Always on."""
 
@@ -264,6 +279,7 @@ class HttpSection(Section):
         "offered (extended CONNECT, RFC 8441).",
         True,
     )
+    http2: Http2Section = key("Bounds for a connection of HTTP/2.")
     keepalive: KeepaliveSection = key("Idle connections to backends.")
     underscore_headers: Annotated[str, kind.choice("drop", "pass", "reject")] = key(
         "Fields with a _ in their name, which CGI and WSGI can't tell from a -.", "drop"

@@ -18,6 +18,7 @@ from balance.errors import ProtocolError
 from balance.holder import Holder
 from balance.http2.errors import ENHANCE_YOUR_CALM, INADEQUATE_SECURITY
 from balance.http2.handler import SessionHandler
+from balance.http2.offences import Offences
 from balance.http2.request_head import RequestHead
 from balance.http2.session import Session, SessionLimits
 from balance.http2.stream import Stream
@@ -39,6 +40,7 @@ GOODBYE_S: Final = 1.0  # for the answer that says that the client has seen our 
 LINGER_S: Final = 2.0  # after the last byte, for the client to close, which it does when it has read the GOAWAY
 WRITE_S: Final = 5.0  # for what is unsent at a close, where there is no `write` timeout
 LEAST_PROGRESS: Final = 1024  # bytes; a client that takes fewer at a time than this, forever, holds what waits for it
+BACK: Final = 0.05  # of the bucket for floods comes back each second
 AEAD: Final = ("GCM", "CCM", "CHACHA20")  # parts of the names of suites (RFC 9113 section 9.2.2)
 
 
@@ -131,8 +133,10 @@ class ClientConnection(SessionHandler):
         worker.row.cells[counters.CONNECTIONS] += 1
         now = monotonic()
         http = settings.listener.http
-        limits = SessionLimits(100, http.limits.fields, http.limits.head_bytes, http.websocket)
+        streams, most = http.http2.max_concurrent_streams, http.http2.flood_limit
+        limits = SessionLimits(streams, http.limits.fields, http.limits.head_bytes, http.websocket)
         self.session = Session(self, limits, now, is_server=True)
+        self.session.offences = Offences(now, most, most * BACK)
         self.timer.deadline = min(self.timer.deadline, now + (settings.timeouts.client_header_s or NEVER))
         self._watch(now)
         cipher = transport.get_extra_info("cipher")

@@ -13,9 +13,9 @@ from rawclient import Message, Wire, ok
 from scripts import never
 from stage import Stage, serve, until
 
-from balance.config.model import Config, HttpConfig, Timeouts
+from balance.config.model import Config, Http2, HttpConfig, Timeouts
 from balance.http2 import frames
-from balance.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR
+from balance.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 from balance.http2.frames import LAST_STREAM_ID, PREFACE
 from balance.model import Why
 from balance.proxy.http2.client_connection import ClientConnection
@@ -165,6 +165,26 @@ async def test_fault_ends_connection_and_is_named(
     (said,) = caplog.messages
     assert "listener main: the HTTP/2 connection of 127.0.0.1 is ended: " in said
     assert ("PING" in said) is (why is Why.HTTP2_FLOOD)
+
+
+async def test_so_many_streams_as_are_configured(stage: Stage) -> None:
+    stage.backend(never)
+    await stage.open(http=replace(H2C, http2=Http2(max_concurrent_streams=2)))
+    client, _ = await begun(stage, "/1", "/2")
+    client.h2.remote_settings.update({3: 100})
+    client.h2.remote_settings.acknowledge()
+    assert (await client.reply(await client.request("/3"))).reset == REFUSED_STREAM
+    assert client.settings[3] == 2
+    client.wire.close()
+
+
+async def test_so_many_offences_as_are_configured(stage: Stage) -> None:
+    await stage.open(http=replace(H2C, http2=Http2(flood_limit=100)))
+    client = await connect(stage)
+    await client.wire.send(frames.ping(b"12345678", is_ack=False) * 120)
+    await client.over()
+    assert client.goaways[-1][0] == ENHANCE_YOUR_CALM
+    assert stage.whys == {Why.HTTP2_FLOOD: 1}
 
 
 async def test_many_offences_end_it_by_goaway_and_lose_nothing(stage: Stage) -> None:
