@@ -100,6 +100,7 @@ PROGRAMS = {
     "chromium": "chromium",
     "curl": "curl",
     "dnsmasq": "dnsmasq-base",
+    "go": "golang-go",
     "goaccess": "goaccess",
     "h2load": "nghttp2-client",
     "haproxy": "haproxy",
@@ -111,6 +112,7 @@ PROGRAMS = {
     "nghttpd": "nghttp2-server",
     "nginx": "nginx",
     "node": "nodejs",
+    "npm": "npm",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "redis-server": "redis-server",
@@ -120,6 +122,7 @@ PROGRAMS = {
     "wget": "wget",
     "wrk": "wrk",
 }
+NODE_PACKAGES = {"@grpc/grpc-js": "1.14.7"}  # what has no package of Debian
 POSTGRESQL = "/usr/lib/postgresql/*/bin"  # where Debian keeps its server, on nobody's path
 NGINX_STREAM = "libnginx-mod-stream"
 NGINX_STREAM_FILES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/share/nginx/modules/ngx_stream_module.so")
@@ -147,6 +150,7 @@ def check(arguments: Sequence[str]) -> int:
     if root != setup_env.ROOT:
         environ.pop("PYTHONPATH", None)  # which would decide whose modules are tested
     see_to_programs(environ["PATH"])
+    environ["NODE_PATH"] = see_to_node_packages(environ["PATH"])
     os.chdir(root)
     collecting = start_group(program_of(STEPS[COLLECTION], pytest_arguments, commands), environ)
     try:
@@ -208,3 +212,19 @@ def see_to_programs(path: str) -> None:
         missing.append(NGINX_STREAM)
     if missing and not apt_install(missing, why=f"not installed: {', '.join(missing)}"):
         say("going on without; what drives them (benchmarks, some drills) fails or is left out, and says so")
+
+
+def see_to_node_packages(path: str) -> str:
+    """Where they are: for NODE_PATH."""
+    folder = setup_env.ROOT / "build" / "node"
+    modules = folder / "node_modules"
+    missing = [f"{name}@{version}" for name, version in NODE_PACKAGES.items() if not (modules / name).is_dir()]
+    npm = shutil.which("npm", path=path)
+    if missing and npm is not None:
+        say(f"installing {', '.join(missing)} into {modules} ...")
+        folder.mkdir(parents=True, exist_ok=True)
+        options = ["--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]
+        status, output = run_group([npm, "install", *options, *missing], os.environ)
+        if status:
+            say(f"{output.rstrip()}\nnpm could not install them; tests of them are left out, and say so")
+    return str(modules)

@@ -44,6 +44,9 @@ LOW: Final = 16 * 1024
 MOST_HELD: Final = 1024 * 1024  # the same of a whole connection
 LEAST_PROGRESS: Final = 1024  # bytes; see client_connection
 WRITE_S: Final = 5.0  # for what is left of a reply, where there is no `write` timeout
+# For a client that sends on though it was answered, until its stream is reset (RFC 9113 section 8.1). Reset with the answer's
+# end, curl to 7.88 at least would not show the answer.
+LINGER_S: Final = 0.5
 
 # Servers may want to be told that there is no content, where the method is one that has some (RFC 9110 section 8.6).
 _WITH_CONTENT: Final = frozenset((b"POST", b"PUT", b"PATCH"))
@@ -55,9 +58,9 @@ _OF_HANDSHAKES: Final = frozenset((b"sec-websocket-key", b"content-length"))  # 
 class ClientStream(ExchangeClient):
     """The client's end of one exchange."""
 
-    __slots__ = ("_ends", "_exchange", "_is_chunked", "_is_due", "_is_paused", "_is_sending", "_is_websocket", "_progress",
-                 "_stream", "_total_at", "_trailers", "_tunnel", "_unread", "_untaken", "connection",
-                 "stream_writer")  # fmt: skip
+    __slots__ = ("_ends", "_exchange", "_is_chunked", "_is_due", "_is_lingering", "_is_paused", "_is_sending",
+                 "_is_websocket", "_progress", "_stream", "_total_at", "_trailers", "_tunnel", "_unread", "_untaken",
+                 "connection", "stream_writer")  # fmt: skip
 
     def __init__(self, connection: ClientConnection, stream: Stream) -> None:
         ExchangeClient.__init__(self, connection.settings)
@@ -78,6 +81,7 @@ class ClientStream(ExchangeClient):
         self._is_websocket = False
         self._is_paused = False  # the exchange takes no more of the body now
         self._is_due = False  # what was held back is read in a turn
+        self._is_lingering = False  # the client has all of its reply, and may send on
         self._is_sending = False  # the exchange has ended, and the client has not taken all of its reply
         self._unread: list[bytes] = []  # content that came while it was paused; the stream's window bounds it
         self._untaken = 0  # bytes of content for which the client has no credit yet
@@ -162,8 +166,10 @@ class ClientStream(ExchangeClient):
             self._tunnel.received(content, ends=ends)
             return
         size = len(content)
-        if self._exchange is None:  # it was answered early
-            self.connection.session.taken(self._stream, size)
+        if self._exchange is None:  # it was answered early: there is no room for more than it had
+            self._untaken += size
+            if ends and self._is_lingering:
+                self._done(monotonic())
             return
         self._untaken += size
         if self._is_paused or self._is_due or self._is_websocket:
@@ -349,7 +355,7 @@ class ClientStream(ExchangeClient):
             elif self._exchange is not None:
                 self._exchange.resume_download()
         if self._is_sending and stream.local_ended:
-            self._done(now)
+            self._linger(now)
         elif not stream.held_bytes and not self.is_write_paused and not self._is_sending:
             self.connection.blocked.discard(self)
         if self._tunnel is not None:
@@ -391,6 +397,8 @@ class ClientStream(ExchangeClient):
         """The deadline of a drain has passed."""
         if self._exchange is not None:
             self._exchange.cut()
+        elif self._is_lingering:
+            self._done(monotonic())
         elif self._tunnel is None:
             self._break_off(CANCEL)
 
@@ -398,6 +406,8 @@ class ClientStream(ExchangeClient):
         """The deadline has passed; an exchange decides for itself."""
         if self._exchange is not None:
             self._exchange.expire(now)
+        elif self._is_lingering:
+            self._done(now)
         elif self._is_sending and self.has_taken_some():
             self.arm(now, self.settings.timeouts.write_s or WRITE_S)
         else:
@@ -420,12 +430,22 @@ class ClientStream(ExchangeClient):
         stream = self._stream
         self.stream_writer.end()
         if stream.local_ended or stream.is_reset:
-            self._done(now)
+            self._linger(now)
         else:
             self._is_sending = True
             self._look_at_progress()
             self.connection.blocked.add(self)
             self.arm(now, self.settings.timeouts.write_s or WRITE_S)
+
+    def _linger(self, now: float) -> None:
+        """The client has all of its reply."""
+        if self._stream.is_done:
+            self._done(now)
+        else:
+            self._is_sending = False
+            self._is_lingering = True
+            self.connection.blocked.discard(self)
+            self.arm(now, LINGER_S)
 
     def tunnel_ended(self, now: float) -> None:
         """The tunnel is over."""
@@ -443,12 +463,12 @@ class ClientStream(ExchangeClient):
         connection.blocked.discard(self)
         self.stream_writer.drop()
         self._unread = []
-        if self._untaken:
-            connection.session.taken(stream, self._untaken)
-            self._untaken = 0
         if self._tunnel is not None:
             self._tunnel.lost(now)
         connection.session.release(stream, now)
+        if self._untaken:  # of the connection's window: one that is reset has none, and curl would begin to fill it
+            connection.session.taken(stream, self._untaken)
+            self._untaken = 0
         connection.stream_ended(now)
 
 

@@ -1,0 +1,81 @@
+"""A backend of HTTP/2 that answers each target with the bytes that a test gives it, right or wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+import hpack
+
+from balance.http2 import frames
+from balance.http2.frames import ACK, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PREFACE, SETTINGS, frame
+from balance.http2.hpack.field_encoder import encode
+
+
+def data_frame(stream: int, content: bytes, *, ends: bool) -> bytes:
+    return frame(frames.DATA, END_STREAM if ends else 0, stream, content)
+
+
+def answer(stream: int, content: bytes) -> bytes:
+    """A whole one that is right."""
+    return frame(HEADERS, END_HEADERS, stream, encode([(b":status", b"200")])) + data_frame(stream, content, ends=True)
+
+
+class ScriptedH2Server:
+    """`scripts`: by target, what is written for a stream's whole request; others are answered with their target."""
+
+    def __init__(self) -> None:
+        self.scripts: dict[bytes, Callable[[int], bytes]] = {}
+        self.targets: list[bytes] = []
+        self.connections = 0
+        self.opening = frames.settings([])  # what each connection begins with
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> ScriptedH2Server:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for sock in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._sockets.append(sock)
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        reader = sock.makefile("rb")
+        decoder = hpack.Decoder()
+        targets: dict[int, bytes] = {}
+        with contextlib.suppress(OSError, ValueError), sock, reader:
+            if reader.read(len(PREFACE)) != PREFACE:
+                return
+            sock.sendall(self.opening)
+            while len(start := reader.read(9)) == 9:
+                payload = reader.read(int.from_bytes(start[:3], "big"))
+                kind, flags, stream = start[3], start[4], int.from_bytes(start[5:9], "big")
+                if kind == SETTINGS and not flags & ACK:
+                    sock.sendall(frames.SETTINGS_ACK)
+                elif kind == PING and not flags & ACK:
+                    sock.sendall(frame(PING, ACK, 0, payload))
+                elif kind == HEADERS:
+                    assert flags & END_HEADERS and not flags & PADDED
+                    found = dict(decoder.decode(payload, raw=True))
+                    targets.setdefault(stream, bytes(found.get(b":path", b"")))
+                if kind in (frames.DATA, HEADERS) and flags & END_STREAM:
+                    target = targets[stream]
+                    self.targets.append(target)
+                    script = self.scripts.get(target)
+                    sock.sendall(script(stream) if script is not None else answer(stream, target))
