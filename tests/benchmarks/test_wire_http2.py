@@ -160,6 +160,8 @@ def test_balance_speaks_http_2_where_the_row_does_also_with_routes(tmp_path: Pat
         for http2 in (False, True):
             (listener,) = load_file(Path(peer.command(replace(site, http2=http2))[-1]), {}).config.listeners
             assert listener.http.h2c is http2
+    (pool,) = load_file(Path(Balance().command(replace(site, http2=True, grpc=True))[-1]), {}).config.pools
+    assert [backend.protocol for backend in pool.backends] == ["h2c"]
 
 
 def test_a_request_of_http_2_is_held_to_the_same_proxy_s_over_http_1_in_the_same_round() -> None:

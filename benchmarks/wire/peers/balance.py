@@ -27,6 +27,7 @@ health_check:
   timeout: 1s
 {everything}
 {tls}
+{grpc}
 admin:
   listen: "127.0.0.1:{admin}"
 shutdown:
@@ -75,10 +76,11 @@ def config_text(site: Site, routes: str = "") -> str:
         port=site.port,
         origin=site.origin_port,
         admin=site.admin_port,
-        probe=PROBES[site.mode],
+        probe=PROBES[Mode.TCP if site.grpc else site.mode],  # nghttpd has no health service of gRPC
         limit=LIMIT if site.everything else "",
         everything=EVERYTHING.format(secret=BALANCE_SECRET) if site.everything else "",
         tls=TLS.format(pem=site.certificate) if site.certificate else "",
+        grpc="backend_protocol: h2c" if site.grpc else "",
     )
     routes = routes or (STAGES if site.stages else "")
     http = ("  h2c: true\n" if site.http2 and not site.certificate else "") + (f"  routes:\n{routes}" if routes else "")

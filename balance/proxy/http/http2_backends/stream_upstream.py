@@ -30,6 +30,7 @@ HELD_LEAST: Final = 16_384  # with so many it goes on
 
 _HOST: Final = re.compile(rb"(?i)\r\nhost:[ \t]*([^\r\n]*)")
 _FRAMING: Final = re.compile(rb"(?i)\r\n(?:(transfer-encoding):|content-length:[ \t]*([0-9]+))")
+_LENGTH_LINE: Final = re.compile(rb"(?m)^content-length:[^\n]*\n")
 _NO_CONTENT: Final = (204, 304)
 _STATUS_LINES: Final = {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
@@ -155,13 +156,20 @@ class StreamUpstream(Upstream):
         if line is None:
             line = b"HTTP/1.1 %d \r\n" % status
         framing = b""
-        if status >= 200 and status not in _NO_CONTENT and head.length == NO_LENGTH:
-            if ends and not self._is_head_request:
-                framing = b"Content-Length: 0\r\n"
-            else:
-                self._has_chunks = not self._is_head_request
+        lines = head.lines
+        if status >= 200 and status not in _NO_CONTENT:
+            if head.length == NO_LENGTH:
+                if ends and not self._is_head_request:
+                    framing = b"Content-Length: 0\r\n"
+                else:
+                    self._has_chunks = not self._is_head_request
+                    framing = b"Transfer-Encoding: chunked\r\n"
+            elif not ends and (b"application/grpc" in lines or b"trailer:" in lines) and not self._is_head_request:
+                # The session holds the content to its length; what is behind it has a place only behind chunks.
+                self._has_chunks = True
+                lines = _LENGTH_LINE.sub(b"", lines)
                 framing = b"Transfer-Encoding: chunked\r\n"
-        self._pieces.append(b"%b%b%b\r\n" % (line, head.lines, framing))
+        self._pieces.append(b"%b%b%b\r\n" % (line, lines, framing))
 
     def content_came(self, content: bytes, *, ends: bool) -> None:
         """A part of the content; empty only where it ends the reply."""
@@ -177,7 +185,7 @@ class StreamUpstream(Upstream):
             self._pieces.append(b"0\r\n\r\n")
 
     def trailers_came(self, lines: bytes) -> None:
-        """The reply ends with them. Behind a content of known length HTTP/1 has no place for them."""
+        """The reply ends with them. They are lost behind a content of known length, where its head has not announced any."""
         if self._has_chunks:
             self._pieces.append(b"0\r\n%b\r\n" % lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from h2.errors import ErrorCodes
 from h2_backend import Asked, H2Backend, Peer, replies
 from rawclient import Message, chunked, get, post
@@ -67,6 +68,17 @@ async def test_trailers_pass_both_ways(stage: Stage) -> None:
     reply = await ask(stage, in_chunks(b"content", trailers=b"X-Sum: 7\r\n"))
     assert (bytes(played.asked[0].body), played.asked[0].trailers) == (b"content", [("x-sum", "7")])
     assert (reply.body, reply.trailers) == (b"body", [("x-trailer", "yes")])
+
+
+@pytest.mark.parametrize("field", [("content-type", "application/grpc+proto"), ("trailer", "x-trailer")])
+async def test_trailers_that_are_to_be_expected_pass_though_the_length_is_said(stage: Stage, field: tuple[str, str]) -> None:
+    """nghttpd, and proxies before a server of gRPC, say both; behind Content-Length HTTP/1 has no place for them."""
+    played = replies(b"body", ("content-length", "4"), field, trailers=True)
+    stage.backend(played.script)
+    await stage.open(protocol="h2c")
+    reply = await ask(stage)
+    assert (reply.body, reply.trailers) == (b"body", [("x-trailer", "yes")])
+    assert stage.whys == {Why.OK: 1}
 
 
 async def test_replies_without_content(stage: Stage) -> None:
