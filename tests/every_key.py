@@ -343,6 +343,8 @@ KEYS: dict[str, Key] = {
     "timeouts.client_body": Key("1s", _CLIENT + "test_body_that_does_not_come_is_answered_408"),
     "timeouts.keepalive": Key("1s", _CLIENT + "test_idle_connection_is_closed_after_keepalive"),
     "timeouts.drain": Key("1s", "tests/process/supervisor/test_supervisor.py::test_what_does_not_end_in_time_is_cut_and_told"),
+    "http.http2.max_connection_age": Key("5m", _HTTP2 + "test_an_old_connection_takes_no_new_streams_and_loses_none"),
+    "http.http2.max_connection_age_grace": Key("5s", _HTTP2 + "test_streams_of_an_old_connection_are_cut_after_the_grace"),
     "http.h2c": Key(True, "tests/proxy/http2/test_protocol_choice.py::test_first_bytes_choose_without_tls"),
     "http.http2.max_concurrent_streams": Key(2, _HTTP2 + "test_so_many_streams_as_are_configured"),
     "http.http2.flood_limit": Key(100, _HTTP2 + "test_so_many_offences_as_are_configured"),

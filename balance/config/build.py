@@ -337,7 +337,8 @@ def _with_pool(http: dict[str, Any], pool: PoolSection | None) -> dict[str, Any]
 def _http(given: dict[str, Any], routes: tuple[RouteConfig, ...], pages: Mapping[str, str]) -> HttpConfig:
     given = dict(given)
     if "http2" in given:
-        given["http2"] = Http2(**given["http2"])
+        ages = {key: f"{key}_s" for key in ("max_connection_age", "max_connection_age_grace")}
+        given["http2"] = Http2(**renamed(given["http2"], **ages))
     if "keepalive" in given:
         given["keepalive"] = Keepalive(**renamed(given["keepalive"], idle_timeout="idle_timeout_s"))
     if "limits" in given:

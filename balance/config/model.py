@@ -191,6 +191,8 @@ class Http2:
 
     max_concurrent_streams: int = 100
     flood_limit: int = 1000  # of what costs a client nothing and us much; a twentieth of it comes back each second
+    max_connection_age_s: float = 0.0  # 0: none
+    max_connection_age_grace_s: float = 0.0  # 0: streams may take as long as they like
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,14 @@ class Http2Section(Section):
         "comes back each second. At three quarters the connection ends in order.",
         1000,
     )
+    max_connection_age: Timeout = key(
+        "How old a client's connection becomes, give or take a tenth: then it takes no new streams, and its client "
+        "makes another, which may find another instance. Nothing is lost. 0: as old as it likes.",
+        "0",
+    )
+    max_connection_age_grace: Timeout = key(
+        "How long the streams of such an old connection may go on; then they are cut. 0: as long as they like.", "0"
+    )
 
 
 class LimitsSection(RouteLimitsSection):

@@ -41,6 +41,7 @@ LINGER_S: Final = 2.0  # after the last byte, for the client to close, which it 
 WRITE_S: Final = 5.0  # for what is unsent at a close, where there is no `write` timeout
 LEAST_PROGRESS: Final = 1024  # bytes; a client that takes fewer at a time than this, forever, holds what waits for it
 BACK: Final = 0.05  # of the bucket for floods comes back each second
+JITTER: Final = 0.1  # of `max_connection_age`, so that connections that were made together do not end together
 AEAD: Final = ("GCM", "CCM", "CHACHA20")  # parts of the names of suites (RFC 9113 section 9.2.2)
 
 
@@ -78,10 +79,10 @@ class ConnectionTimer(Timed):
 class ClientConnection(SessionHandler):
     """One connection. Its streams are the clients of exchanges."""
 
-    __slots__ = ("_address", "_holder", "_idle_since", "_is_due", "_is_feeding", "_is_over", "_is_paused", "_said_goodbye",
-                 "_state", "_taken", "_written", "after_host", "before_host", "blocked", "clients", "connection_auth",
-                 "is_judged", "is_trace_trusted", "is_trusted", "peer", "session", "settings", "timer", "transport",
-                 "verified")  # fmt: skip
+    __slots__ = ("_address", "_age_at", "_cut_at", "_holder", "_idle_since", "_is_due", "_is_feeding", "_is_over",
+                 "_is_paused", "_said_goodbye", "_state", "_taken", "_written", "after_host", "before_host", "blocked",
+                 "clients", "connection_auth", "is_judged", "is_trace_trusted", "is_trusted", "peer", "session", "settings",
+                 "timer", "transport", "verified")  # fmt: skip
 
     transport: asyncio.Transport  # set by connection_made()
     session: Session  # likewise
@@ -104,6 +105,8 @@ class ClientConnection(SessionHandler):
         self._is_paused = False  # it is not read from: more has come than was read in its turn
         self._said_goodbye = False
         self._idle_since = monotonic()
+        self._age_at = NEVER  # when it is old: it ends in two steps then
+        self._cut_at = NEVER  # when that has taken too long
         self._written = 0  # bytes
         self._taken = 0  # bytes of them at the last look
         self.peer = ""
@@ -139,6 +142,8 @@ class ClientConnection(SessionHandler):
         self.session.offences = Offences(now, most, most * BACK)
         self.timer.deadline = min(self.timer.deadline, now + (settings.timeouts.client_header_s or NEVER))
         self._watch(now)
+        if http.http2.max_connection_age_s:
+            self._age_at = now + lifetime_s(http.http2.max_connection_age_s, worker.rand())
         cipher = transport.get_extra_info("cipher")
         if cipher is not None and cipher[1] == "TLSv1.2" and not any(part in cipher[0] for part in AEAD):
             self.session.refuse(INADEQUATE_SECURITY, "HTTP/2 is not spoken with this cipher suite")
@@ -289,6 +294,9 @@ class ClientConnection(SessionHandler):
             self.timer.deadline = NEVER
             if settings.is_closing:
                 self._say_goodbye(monotonic())
+            elif self._age_at != NEVER:
+                self.timer.deadline = self._age_at
+                self._watch(monotonic())
         made = ClientStream(self, stream)
         stream.owner = made
         return made
@@ -347,7 +355,7 @@ class ClientConnection(SessionHandler):
         """For the next request."""
         self._idle_since = now
         if not self._said_goodbye and self._state is OPEN:
-            self.timer.deadline = now + self.settings.keepalive_s
+            self.timer.deadline = min(now + self.settings.keepalive_s, self._age_at)
             self._watch(now)
 
     def _watch(self, now: float) -> None:
@@ -402,10 +410,12 @@ class ClientConnection(SessionHandler):
                 self.transport.abort()
         elif self._state is OPEN:
             if self._said_goodbye:
-                self.session.leave_now()
-                self.wake()
+                self._leave_now(now)
             elif self.session.streams:
-                return
+                if now >= self._age_at:
+                    grace_s = self.settings.listener.http.http2.max_connection_age_grace_s
+                    self._cut_at = now + grace_s if grace_s else NEVER
+                    self._say_goodbye(now)
             elif not self.session.has_settings:
                 self.settings.worker.row.cells[counters.WHY + Why.HEADER_TIMEOUT] += 1
                 self._close_now()
@@ -424,6 +434,17 @@ class ClientConnection(SessionHandler):
             self.timer.deadline = now + GOODBYE_S
             self._watch(now)
             self.wake()
+
+    def _leave_now(self, now: float) -> None:
+        """The second step; and the end of streams that take longer than an old connection may."""
+        if now >= self._cut_at:
+            self.cut()
+            return
+        self.session.leave_now()
+        self.wake()
+        if self._cut_at != NEVER:
+            self.timer.deadline = self._cut_at
+            self._watch(now)
 
     def _close(self, now: float) -> None:
         """All is said. A close with bytes that are still to be read would be a reset, which may destroy what was said last."""
@@ -495,3 +516,8 @@ class ClientConnection(SessionHandler):
 
     def _owners(self) -> Iterable[ClientStream]:
         return [stream.owner for stream in self.session.streams.values() if isinstance(stream.owner, ClientStream)]
+
+
+def lifetime_s(age_s: float, chance: float) -> float:
+    """How old a connection becomes: `age_s`, give or take JITTER of it. `chance` is in [0, 1)."""
+    return age_s * (1 - JITTER + 2 * JITTER * chance)

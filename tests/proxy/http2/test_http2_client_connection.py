@@ -18,7 +18,7 @@ from balance.http2 import frames
 from balance.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 from balance.http2.frames import LAST_STREAM_ID, PREFACE
 from balance.model import Why
-from balance.proxy.http2.client_connection import ClientConnection
+from balance.proxy.http2.client_connection import ClientConnection, lifetime_s
 from balance.runtime import counters
 
 H2C = HttpConfig(h2c=True)
@@ -328,3 +328,55 @@ async def test_preface_counts_as_a_connection_and_settings_as_no_request(stage: 
     await wire.send(PREFACE + frames.settings([]))
     await until(lambda: stage.cell(counters.CONNECTIONS) == 1)
     assert stage.whys == {}
+
+
+# --- its age ----------------------------------------------------------------------------------------------------
+
+
+def old(age_s: float, grace_s: float = 0.0) -> HttpConfig:
+    return HttpConfig(h2c=True, http2=Http2(max_connection_age_s=age_s, max_connection_age_grace_s=grace_s))
+
+
+async def test_an_old_connection_takes_no_new_streams_and_loses_none(stage: Stage) -> None:
+    """What crosses the first GOAWAY is served, and so is what takes longer than the connection may."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            if request.target == "/slow":
+                await go.wait()
+            await wire.send(ok(request.target.encode()))
+
+    stage.backend(script)
+    await stage.open(http=old(0.2))
+    client, (first,) = await begun(stage, "/slow")
+    await until(lambda: only(stage).session.is_leaving)
+    crossing = await client.request("/crossing")
+    assert (await client.reply(crossing)).body == b"/crossing"
+    await until(lambda: only(stage).session.is_final)
+    go.set()
+    assert (await client.reply(first)).body == b"/slow"
+    await client.over()
+    assert client.goaways == [(NO_ERROR, LAST_STREAM_ID), (NO_ERROR, crossing)]
+
+
+async def test_streams_of_an_old_connection_are_cut_after_the_grace(stage: Stage) -> None:
+    stage.backend(never)
+    await stage.open(http=old(0.1, 1.5))
+    client, (stream,) = await begun(stage, "/slow")
+    assert (await client.reply(stream)).status == 503
+    await client.over()
+    assert stage.whys[Why.DRAINING] == 1
+
+
+async def test_an_idle_connection_ends_when_it_is_old(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=old(0.3))
+    client = await connect(stage)
+    await client.reply(await client.request())
+    await client.over()
+    assert client.goaways == [(NO_ERROR, LAST_STREAM_ID), (NO_ERROR, 1)]
+
+
+def test_connections_that_began_together_do_not_end_together() -> None:
+    assert (lifetime_s(100.0, 0.0), lifetime_s(100.0, 0.5), lifetime_s(100.0, 1.0)) == pytest.approx((90, 100, 110))
