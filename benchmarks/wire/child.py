@@ -17,6 +17,8 @@ from wire import procfs
 STOP_S = 5.0
 POLL_S = 0.02
 PR_SET_PDEATHSIG = 1  # prctl(2): a benchmark that is killed outright leaves no proxy behind
+# As where nobody says otherwise: Python that compiles its modules at each start is late, and larger.
+ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 LIBC = ctypes.CDLL(None)
 UNVERIFIED = ssl._create_unverified_context()
 
@@ -60,6 +62,7 @@ class Child:
                     stdout=sink,
                     stderr=sink,
                     cwd=Path(__file__).parents[2],
+                    env=ENVIRON,
                     start_new_session=True,
                     preexec_fn=settle,  # before exec, so that no descendant is born on another core
                 )
