@@ -11,6 +11,10 @@ from typing import Final
 
 TOKENS: Final = 1000.0
 PER_SECOND: Final = 50.0
+# A backend is no stranger, and what it does often may be our clients' doing: streams that end with both sides' resets at once,
+# small messages beside a stream whose client is slow.
+BACKEND_TOKENS: Final = 50_000.0
+BACKEND_PER_SECOND: Final = 5_000.0
 GRACEFUL: Final = 0.25  # of the tokens: below it the connection is asked to end by itself
 
 

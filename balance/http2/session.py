@@ -43,7 +43,7 @@ from balance.http2.handler import SessionHandler
 from balance.http2.hpack.field import Field
 from balance.http2.hpack.field_decoder import FieldDecoder
 from balance.http2.message_fields import NO_LENGTH, malformed, trailer_lines
-from balance.http2.offences import Offences
+from balance.http2.offences import BACKEND_PER_SECOND, BACKEND_TOKENS, Offences
 from balance.http2.outflow import Outflow
 from balance.http2.request_head import read_request
 from balance.http2.response_head import read_response
@@ -93,7 +93,7 @@ class Session:
         self.is_server = is_server
         self.out = Outflow()
         self.credit = Credit()
-        self.offences = Offences(now)
+        self.offences = Offences(now) if is_server else Offences(now, BACKEND_TOKENS, BACKEND_PER_SECOND)
         self.streams: dict[int, Stream] = {}
         self._decoder = FieldDecoder(limits.fields, limits.head_bytes)
         self._reader = FrameReader(is_server=is_server)

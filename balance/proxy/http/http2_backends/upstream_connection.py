@@ -109,7 +109,7 @@ class UpstreamConnection(SessionHandler):
             has_more = session.feed(data, time.monotonic())
             told, self._told = self._told, []
             for upstream in told:
-                upstream.tell()
+                self._tell(upstream)
         finally:
             self._is_feeding = False
         if has_more:
@@ -126,6 +126,17 @@ class UpstreamConnection(SessionHandler):
             self.transport.close()
         elif not self.used and session.is_leaving:
             self.close()
+
+    def _tell(self, upstream: StreamUpstream) -> None:
+        """One exchange's fault of ours ends no other."""
+        exchange = upstream.exchange
+        try:
+            upstream.tell()
+        except Exception as error:
+            if exchange is not None:
+                exchange.crashed()
+            upstream.discard()
+            self.worker.loop.call_exception_handler({"message": "a reply over HTTP/2 failed", "exception": error})
 
     def eof_received(self) -> bool:
         return False  # closes the transport; connection_lost() follows
