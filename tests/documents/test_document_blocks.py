@@ -43,6 +43,7 @@ RUN_BY = {
     ("docs/BENCHMARKING.md", "console"): "tests/documents/test_page_commands.py",
     ("docs/BENCHMARKING.md", "sh"): "tests/documents/test_page_commands.py",
     ("docs/CLIENT.md", "python"): "tests/client/test_client_guide.py",
+    ("docs/GRPC.md", "console"): "tests/documents/test_grpc_page.py",
     ("docs/MIGRATION.md", "console"): "tests/documents/test_migration.py",
     ("docs/OBSERVABILITY.md", "console"): "tests/documents/test_page_commands.py",
     ("docs/OPERATING.md", "console"): "tests/documents/test_page_commands.py",

@@ -260,7 +260,7 @@ class Exchange:
                 upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
             else:
                 upload = self.upload = self.grpc.upload(settings, len(self.head))
-            if settings.body_rate:
+            if settings.body_rate and self.grpc is None:
                 upload.rate = BodyRate(settings.body_rate, settings.body_rate_grace_s)
             rest = upload.begin(data, head_end) if head_end < len(data) else b""
             self.begin(now)
@@ -280,7 +280,7 @@ class Exchange:
                 upload = self.upload = Upload(fields, settings.listener.http, self.head_bytes)
             else:
                 upload = self.upload = self.grpc.upload(settings, self.head_bytes)
-            if settings.body_rate:
+            if settings.body_rate and self.grpc is None:
                 upload.rate = BodyRate(settings.body_rate, settings.body_rate_grace_s)
             if body:
                 upload.hold(upload.feed(body))

@@ -15,6 +15,7 @@ from stage import Stage, serve, until
 from balance.config.model import (
     AccessLog,
     CircuitBreaker,
+    ConnectionProtection,
     HealthCheck,
     HttpConfig,
     PassiveChecks,
@@ -230,11 +231,14 @@ async def test_without_a_deadline_no_timeout_but_that_of_silence_ends_a_call(sta
         await wire.send(answer())
 
     stage.backend(script)
-    await stage.open(http=WEB, timeouts=Timeouts(request_s=0.1, read_s=0.1, client_body_s=0.1))
+    slow = ConnectionProtection(enabled=True, min_body_rate=1000, min_body_rate_grace_s=0.1)
+    await stage.open(http=WEB, timeouts=Timeouts(request_s=0.1, read_s=0.1, client_body_s=0.1), protection=slow)
     client = await stage.client()
-    await client.send(call())
+    await client.send(call()[:-1])
     await until(lambda: stage.active)
-    asyncio.get_running_loop().call_later(0.5, go.set)
+    await asyncio.sleep(0.5)
+    await client.send(call()[-1:])
+    go.set()
     assert (await client.reply()).status == 200
     assert stage.whys == {Why.OK: 1}
 
