@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 4 * START_TIMEOUT_S
 
 CA = authority()
-SITE = CA.issue("site.example", "IP:127.0.0.1")
+SITE = CA.issue("site.example", "site.example", "IP:127.0.0.1")
 
 
 def sha(data: bytes) -> str:

@@ -1,0 +1,127 @@
+"""Clients of HTTP/2 and gRPC through reloads, restarts of the workers and an upgrade of the instance: no request is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from drill import Drill
+from h2_cases import END_HEADERS, Fields, data, head
+from h2_site import Front, curl, go_client, grpc_js, node_client, start_grpc
+from server_processes import ServerProcesses, start_uvicorn
+from socket_talk import SocketTalk
+
+from balance.http2.frames import window_update
+
+pytestmark = [pytest.mark.drill, pytest.mark.long, pytest.mark.timeout(200)]
+
+SECONDS = 16  # that the load lasts
+BETWEEN_S = 1.5  # changes
+AT_ONCE = 10  # streams
+
+
+class SteadyTalk:
+    """Asks on one connection, ten streams at once, until it is told to go; then on another. What it has sent is answered."""
+
+    def __init__(self, port: int) -> None:
+        self.answered = self.connections = 0
+        self.failed: list[str] = []
+        self._port = port
+
+    def __call__(self) -> dict[str, Any]:
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            with SocketTalk(self._port) as talk:
+                self.connections += 1
+                talk.begin()
+                talk.send(window_update(0, 1 << 30))
+                self._ask(talk, deadline)
+        return {"answered": self.answered, "connections": self.connections, "failed": self.failed}
+
+    def _ask(self, talk: SocketTalk, deadline: float) -> None:
+        open_streams: set[int] = set()
+        following = 1
+        while True:
+            while not talk.goaways and time.monotonic() < deadline and len(open_streams) < AT_ONCE:
+                talk.send(asked(following))
+                open_streams.add(following)
+                following += 2
+            if not open_streams:
+                return
+            if not talk.receive():
+                self.failed.append(f"no answer for {sorted(open_streams)}: {talk}")
+                return
+            for stream in open_streams & (talk.ended | set(talk.resets)):
+                open_streams.remove(stream)
+                if talk.status(stream) == 200 and stream not in talk.resets:
+                    self.answered += 1
+                else:
+                    self.failed.append(f"{stream} of {following - 2}: {talk.status(stream)} {talk.resets.get(stream)} {talk}")
+
+
+def asked(stream: int) -> bytes:
+    fields: Fields = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/hello"), (b":authority", b"a")]
+    if stream % 4 == 1:
+        return head(stream, fields)
+    posted: Fields = [(b":method", b"POST"), fields[1], (b":path", b"/echo"), fields[3]]
+    return head(stream, posted, END_HEADERS) + data(stream, b"x" * 100)
+
+
+def curls(url: str) -> dict[str, Any]:
+    deadline = time.monotonic() + SECONDS
+    answered = 0
+    while time.monotonic() < deadline:
+        assert curl("--http2", *[f"{url}/hello"] * 20) == b"hello\n" * 20
+        answered += 20
+    return {"answered": answered, "failed": []}
+
+
+def test_no_request_is_lost(processes: ServerProcesses) -> None:
+    servers = {"uvicorn": start_uvicorn(processes), "grpc": start_grpc(processes)}
+    processes.wait_for(servers)
+    front = Front(processes.folder, {"uvicorn": servers["uvicorn"]}, workers=2, calls=servers["grpc"])
+    seconds = str(SECONDS)
+    loads: dict[str, Callable[[], dict[str, Any]]] = {
+        "frames": SteadyTalk(int(front.address("plain").rpartition(":")[2])),
+        "curl": lambda: curls(front.secure),
+        "node": lambda: node_client(front.secure, seconds),
+        "go": lambda: go_client(processes.folder, front.secure, seconds),
+        "grpc-js": lambda: grpc_js(front.address("calls"), seconds),
+    }
+    found: dict[str, Any] = {}
+
+    def run(name: str) -> None:
+        try:
+            found[name] = loads[name]()
+        except (AssertionError, pytest.skip.Exception, pytest.fail.Exception) as error:
+            found[name] = {"answered": 0, "failed": [repr(error)]}
+
+    threads = [threading.Thread(target=run, args=(name,), daemon=True) for name in loads]
+    try:
+        drill = Drill(front.instance, Unloaded())  # type: ignore[arg-type]
+        for thread in threads:
+            thread.start()
+        for number, change in enumerate((drill.reload, drill.restart, drill.reload, drill.upgrade)):
+            time.sleep(BETWEEN_S)
+            if change == drill.reload:
+                drill.reload({"timeouts": {"connect": f"{number + 20}s"}})
+            else:
+                change()
+        for thread in threads:
+            thread.join(SECONDS + 60)
+        assert set(found) == set(loads)
+        assert {name: each["failed"][:3] for name, each in found.items() if each["failed"]} == {}
+        assert min(each["answered"] for each in found.values()) > 20, found
+        assert found["frames"]["connections"] > 1, "nobody was told to go"
+        assert "Traceback" not in front.instance.log
+    finally:
+        front.close()
+
+
+class Unloaded:
+    """The drill's own backends: none."""
+
+    addresses: dict[str, str] = {}
