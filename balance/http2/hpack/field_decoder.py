@@ -116,7 +116,7 @@ class FieldDecoder:
                     tail_at = start
                     count_before, cookies_before, total_before = count, cookies, total
                     self._has_changed = False
-                    tail = self._known_tail(block[start:], count, cookies, total)
+                    tail = self._known_tail(block[start:], count, total)
                     if tail is not None:
                         self.tail = tail
                         return fields
@@ -141,16 +141,15 @@ class FieldDecoder:
             self.new_tail = Tail(block[tail_at:], count - count_before, cookies - cookies_before, total - total_before)
         return fields
 
-    def _known_tail(self, encoded: bytes, count: int, cookies: int, total: int) -> Tail | None:
-        """One that is remembered, and passes no bound behind these."""
+    def _known_tail(self, encoded: bytes, count: int, total: int) -> Tail | None:
+        """One that is remembered, and passes no bound behind so many pseudo-fields; its cookies alone did not."""
         tails = self._tails
         if not tails:
             return None
         tail = tails.get(encoded)
         if tail is None:
             return None
-        cookies += tail.cookies
-        if count + tail.count - cookies > self._most_fields or cookies > COOKIES or total + tail.total > self._most_bytes:
+        if count + tail.count - tail.cookies > self._most_fields or total + tail.total > self._most_bytes:
             return None
         return tail
 

@@ -8,14 +8,16 @@ import hpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recording_handler import sent, started
+from recording_handler import RecordingHandler, sent, started
 
 from balance.http2 import errors, frames
 from balance.http2.frames import END_HEADERS, END_STREAM, HEADERS, frame
 from balance.http2.hpack import field_decoder
 from balance.http2.hpack.field_encoder import encode
 from balance.http2.hpack.tail import MOST_TAILS
+from balance.http2.request_head import RequestHead
 from balance.http2.session import Session, SessionLimits
+from balance.http2.stream import Stream
 
 Fields = list[tuple[bytes, bytes]]
 GET: Fields = [(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/"), (b":authority", b"a.example")]
@@ -101,6 +103,16 @@ def test_a_tail_that_fits_behind_a_short_target_does_not_behind_a_long_one() -> 
     assert told(session, 9, b"".join(pseudo) + encode([GET[2]]) + tail, ends=True)[0][0][0] == "request"  # type: ignore[index]
 
 
+def test_a_tail_that_fits_behind_four_pseudo_fields_does_not_behind_five() -> None:
+    session, _ = started(limits=SessionLimits(fields=6, allows_protocol=True))
+    connect, tail = b"\x02\x07CONNECT\x87\x84\x01\x01a", b"\x90\x00\x01x\x01y"
+    protocol = b"\x00\x09:protocol\x09websocket"
+    for number in (1, 3):
+        assert told(session, number, b"\x82\x87\x84\x01\x01a" + tail, ends=False)[0][0][0] == "request"  # type: ignore[index]
+    assert told(session, 5, connect + protocol + tail, ends=False)[0] == [("too large", False)]
+    assert told(session, 7, connect + protocol + b"\x90", ends=False)[0][0][0] == "request"  # type: ignore[index]
+
+
 def test_the_same_bytes_mean_another_field_when_the_table_has_changed() -> None:
     session, handler = started()
     pseudo = b"\x82\x87\x84\x01\x01a"  # none enters the table
@@ -118,6 +130,41 @@ def test_a_table_that_was_emptied_has_nothing_of_what_was_remembered() -> None:
     for number, block in enumerate((pseudo + b"\x40\x01x\x011", pseudo + b"\xbe", b"\x20\x3f\xe1\x1f" + pseudo + b"\xbe")):
         session.feed(frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, block), 0.0)
     assert ("fault", errors.COMPRESSION_ERROR, "index 62 is of nothing in the table") in handler.told
+
+
+@pytest.mark.parametrize("before", [b"", b"\x90"])
+def test_a_tail_that_changes_the_table_changes_it_each_time(before: bytes) -> None:
+    session, handler = started()
+    pseudo, enters = b"\x82\x87\x84\x01\x01a", b"\x40\x01x\x011"
+    for number, block in enumerate([before + enters] * 3 + [b"\xc0"]):  # the third of the table
+        session.feed(frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, pseudo + block), 0.0)
+    assert [call[0] for call in handler.told] == ["request"] * 4
+    assert handler.told[-1][5] == b"x: 1\r\n"
+
+
+def test_a_literal_with_a_name_of_the_table_means_the_connections_own() -> None:
+    for name in (b"x", b"y", b"x"):
+        session, handler = started()
+        pseudo, literals = b"\x82\x87\x84\x01\x01a", (b"\x7e\x01v", b"\x0f\x2f\x01v")  # entering, and not; name: index 62
+        blocks = [b"\x40\x01%b\x01w" % name, *literals]
+        for number, block in enumerate(blocks):
+            session.feed(frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, pseudo + block), 0.0)
+        assert [call[5] for call in handler.told] == [b"%b: w\r\n" % name, *[b"%b: v\r\n" % name] * 2]
+
+
+def test_a_remembered_tail_has_its_priority() -> None:
+    class Handler(RecordingHandler):
+        def on_request(self, stream: Stream, head: RequestHead, *, ends: bool) -> None:
+            self.told.append((head.priority, head.length))
+
+    handler = Handler()
+    session = handler.session = Session(handler, SessionLimits(), 0.0, is_server=True)
+    session.feed(frames.PREFACE + frames.settings([]), 0.0)
+    block = b"\x83\x87\x84\x01\x01a\x90\x00\x08priority\x03u=1"
+    for number in (1, 3, 5):
+        session.feed(frame(HEADERS, END_HEADERS, number, block), 0.0)
+    assert handler.told == [(b"u=1", -1)] * 3
+    assert session._decoder.tail is not None
 
 
 def test_trailers_are_no_tail_though_their_bytes_are_those_of_one() -> None:
