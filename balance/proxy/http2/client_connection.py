@@ -269,11 +269,12 @@ class ClientConnection(SessionHandler):
     def _write(self) -> None:
         out = self.session.out
         parts = out.parts
-        if parts and not self.transport.is_closing():
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
+        if parts:
             out.parts = []
-            self._written += len(data)
-            self.transport.write(data)
+            if not self.transport.is_closing():
+                data = parts[0] if len(parts) == 1 else b"".join(parts)
+                self._written += len(data)
+                self.transport.write(data)
 
     # --- calls from the session -----------------------------------------------------------------------
 

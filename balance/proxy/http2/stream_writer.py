@@ -15,6 +15,7 @@ from balance.http1.body import Body
 from balance.http1.fields import field_value, remove_named
 from balance.http1.framing import Framing
 from balance.http1.head import Response
+from balance.http2.frames import FRAME_BYTES
 from balance.http2.head_encoder import encode_lines, encode_response
 from balance.http2.stream import Stream
 from balance.model import Why
@@ -193,7 +194,13 @@ class StreamWriter(MessageWriter):
         stream, session = self._stream, self._connection.session
         if stream.is_reset:
             return 0
-        self.written += len(data)
+        size = len(data)
+        self.written += size
+        if size > FRAME_BYTES:  # in parts of a frame: of one that is held, what is left would be copied for each frame
+            last = (size - 1) // FRAME_BYTES * FRAME_BYTES
+            for at in range(0, last, FRAME_BYTES):
+                session.content(stream, data[at : at + FRAME_BYTES], ends=False)
+            data = data[last:]
         if trailers:
             if data:
                 session.content(stream, data, ends=False)
@@ -202,4 +209,4 @@ class StreamWriter(MessageWriter):
             session.content(stream, data, ends=ends)
         self.has_ended = self.has_ended or ends
         self._connection.wrote(stream)
-        return len(data)
+        return size
