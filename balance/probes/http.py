@@ -1,4 +1,5 @@
-"""HTTP/1.1 health check (RFC 9112), plain or over TLS: the status and body of a path.
+"""HTTP health check, plain or over TLS: the status and body of a path. It speaks what the traffic does: HTTP/1.1 (RFC 9112), or
+HTTP/2 to a backend of protocol h2 or h2c.
 
 Responses are parsed as on the data path: a backend whose responses would be refused is not healthy.
 Reads at most LIMIT_BYTES. Redirects are not followed.
@@ -15,6 +16,7 @@ from balance.http1.reply_feed import ReplyFeed
 from balance.model import Address
 from balance.probes.check_tls import check_tls
 from balance.probes.dial import authority, connection, is_elsewhere, proxy_header, target
+from balance.probes.http2 import Http2Question
 from balance.probes.result import Result, failure_reason, is_explicit, unusable
 from balance.tls.pem_loading import TlsError
 from balance.version import VERSION
@@ -49,13 +51,31 @@ class Reply:
 
 
 def request(check: HealthCheck, address: Address) -> bytes:
-    """The request. Fields of health_check.headers replace ours of the same name."""
-    fields = {"host": ("Host", authority(check, address)), "user-agent": ("User-Agent", f"balance-health/{VERSION}")}
-    fields |= {"accept": ("Accept", "*/*")}
-    fields |= {name.lower(): (name, value) for name, value in check.headers}
-    fields |= {"connection": ("Connection", "close")}
+    """The request of HTTP/1.1. Fields of health_check.headers replace ours of the same name."""
+    fields = _fields(check, address) | {"connection": ("Connection", "close")}
     lines = [f"{check.method} {check.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.values())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
+
+
+def _fields(check: HealthCheck, address: Address) -> dict[str, tuple[str, str]]:
+    fields = {"host": ("Host", authority(check, address)), "user-agent": ("User-Agent", f"balance-health/{VERSION}")}
+    fields |= {"accept": ("Accept", "*/*")}
+    return fields | {name.lower(): (name, value) for name, value in check.headers}
+
+
+def question(check: HealthCheck, address: Address, scheme: str) -> Http2Question:
+    """The same over HTTP/2."""
+    fields = _fields(check, address)
+    _, host = fields.pop("host")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.values()).encode("utf-8")
+    return Http2Question(scheme, check.method, host, check.path, lines)
+
+
+def speaks_http2(check: HealthCheck, backend: BackendConfig) -> bool:
+    """Whether the backend has nothing else where it is asked."""
+    if is_elsewhere(check):
+        return False
+    return backend.protocol == "h2" or (backend.protocol == "h2c" and check.kind == "http")
 
 
 def expected(check: HealthCheck) -> str:
@@ -71,11 +91,14 @@ async def probe(check: HealthCheck, backend: BackendConfig) -> Result:
     where = target(check, backend.address)
     reply = Reply(check.method, is_tolerant=check.strictness == "tolerant")
     try:
-        tls = check_tls(check, backend, where, is_elsewhere=is_elsewhere(check), alpn="http/1.1")
+        is_http2 = speaks_http2(check, backend)
+        alpn = "h2" if is_http2 else "http/1.1"
+        tls = check_tls(check, backend, where, is_elsewhere=is_elsewhere(check), alpn=alpn)
+        asked = question(check, where, "http" if tls is None else "https") if is_http2 else None
         opened = connection(where, tls=tls, header=proxy_header(check))
         async with asyncio.timeout(check.timeout_s), opened as (reader, writer):
-            writer.write(request(check, where))
-            is_ok, reason = await _judge(check, reply, reader)
+            writer.write(request(check, where) if asked is None else asked.to_send())
+            is_ok, reason = await _judge(check, reply, reader, writer, asked)
         explicit = not is_ok  # any complete response that fails
     except ProtocolError as error:
         is_ok, reason, explicit = False, f"the answer is refused, as requests' would be: {error.detail}", True
@@ -97,13 +120,23 @@ def _is_expected(check: HealthCheck, status: int) -> bool:
     return any(low <= status <= high for low, high in check.expected_status)
 
 
-async def _judge(check: HealthCheck, reply: Reply, reader: asyncio.StreamReader) -> tuple[bool, str]:
+async def _judge(
+    check: HealthCheck,
+    reply: Reply,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    asked: Http2Question | None,
+) -> tuple[bool, str]:
     received = 0
     while not reply.is_complete:
         data = await reader.read(min(READ_BYTES, LIMIT_BYTES - received))
         if data:
             received += len(data)
-            reply.feed(data)
+            if asked is None:
+                reply.feed(data)
+            else:
+                reply.feed(asked.feed(data))
+                writer.write(asked.to_send())
         else:
             reply.end()
         if reply.status and not _is_expected(check, reply.status):

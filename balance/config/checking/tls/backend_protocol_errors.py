@@ -31,12 +31,6 @@ def backend_protocol_errors(config: Config, paths: KeyPaths) -> Iterator[Finding
                 continue
             where = _path(index, number, paths)
             yield from _tls_errors(pool, backend, where)
-            check = pool.health_check
-            if check.enabled and check.kind in ("http", "https") and not check.port and backend.protocol != "auto":
-                yield (
-                    paths.pool(index, "health_check.type", "health_check"),
-                    f"{check.kind} asks with HTTP/1.1, and {backend.name!r} speaks {backend.protocol}; write tcp or grpc",
-                )
             if of_tcp:
                 yield where, f"{backend.protocol} is for HTTP mode, and listener {of_tcp[0]!r} has mode tcp"
             if pool.proxy_protocol.version:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 import time
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from balance.http1.chunked import ChunkedBody
 from balance.http2.frames import FRAME_BYTES
 from balance.http2.head_encoder import encode_lines, encode_request
-from balance.http2.message_fields import NO_LENGTH
+from balance.http2.reply_text import LAST_CHUNK, chunk, head_text, last_chunk, needs_chunks
 from balance.http2.response_head import ResponseHead
 from balance.http2.stream import Stream
 from balance.proxy.http.upstream import Upstream
@@ -30,9 +29,6 @@ HELD_LEAST: Final = 16_384  # with so many it goes on
 
 _HOST: Final = re.compile(rb"(?i)\r\nhost:[ \t]*([^\r\n]*)")
 _FRAMING: Final = re.compile(rb"(?i)\r\n(?:(transfer-encoding):|content-length:[ \t]*([0-9]+))")
-_LENGTH_LINE: Final = re.compile(rb"(?m)^content-length:[^\n]*\n")
-_NO_CONTENT: Final = (204, 304)
-_STATUS_LINES: Final = {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
 
 class StreamUpstream(Upstream):
@@ -151,25 +147,9 @@ class StreamUpstream(Upstream):
 
     def head_came(self, head: ResponseHead, *, ends: bool) -> None:
         """A head, or an interim one."""
-        status = head.status
-        line = _STATUS_LINES.get(status)
-        if line is None:
-            line = b"HTTP/1.1 %d \r\n" % status
-        framing = b""
-        lines = head.lines
-        if status >= 200 and status not in _NO_CONTENT:
-            if head.length == NO_LENGTH:
-                if ends and not self._is_head_request:
-                    framing = b"Content-Length: 0\r\n"
-                else:
-                    self._has_chunks = not self._is_head_request
-                    framing = b"Transfer-Encoding: chunked\r\n"
-            elif not ends and (b"application/grpc" in lines or b"trailer:" in lines) and not self._is_head_request:
-                # The session holds the content to its length; what is behind it has a place only behind chunks.
-                self._has_chunks = True
-                lines = _LENGTH_LINE.sub(b"", lines)
-                framing = b"Transfer-Encoding: chunked\r\n"
-        self._pieces.append(b"%b%b%b\r\n" % (line, lines, framing))
+        is_head = self._is_head_request
+        self._has_chunks = has_chunks = needs_chunks(head, ends=ends, is_head_request=is_head)
+        self._pieces.append(head_text(head, ends=ends, is_head_request=is_head, has_chunks=has_chunks))
 
     def content_came(self, content: bytes, *, ends: bool) -> None:
         """A part of the content; empty only where it ends the reply."""
@@ -180,14 +160,14 @@ class StreamUpstream(Upstream):
                 self._pieces.append(content)
             return
         if size:
-            self._pieces += (b"%x\r\n" % size, content, b"\r\n")
+            self._pieces.append(chunk(content))
         if ends:
-            self._pieces.append(b"0\r\n\r\n")
+            self._pieces.append(LAST_CHUNK)
 
     def trailers_came(self, lines: bytes) -> None:
         """The reply ends with them. They are lost behind a content of known length, where its head has not announced any."""
         if self._has_chunks:
-            self._pieces.append(b"0\r\n%b\r\n" % lines)
+            self._pieces.append(last_chunk(lines))
 
     def tell(self) -> None:
         """Give the exchange what has come."""
