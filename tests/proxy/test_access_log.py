@@ -145,7 +145,7 @@ async def test_retried_request_names_each_backend_and_has_the_times_of_its_last_
     assert [(failed["backend"], failed["why"]) for failed in line["tries"]] == [
         ("n1", "connect_refused"), ("n2", "503"), ("n3", "reset_before_response")
     ]  # fmt: skip
-    assert line["tries"][2]["ms"] >= 200
+    assert line["tries"][2]["ms"] >= 199  # libuv's timers count whole milliseconds
     assert line["connect_ms"] + line["ttfb_ms"] < 200 < line["total_ms"]
 
 

@@ -18,6 +18,8 @@ from stage import Stage, until
 
 from balance.config.model import Timeouts
 from balance.model import Address, Mode, Why
+from balance.proxy.http import connect
+from balance.runtime import counters
 
 TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large"
 
@@ -116,13 +118,17 @@ class TardyLoop:
         return transport, protocol
 
 
-async def test_reply_that_comes_before_the_request_is_the_last_on_its_connection(stage: Stage) -> None:
+@pytest.mark.pure
+async def test_reply_that_comes_before_the_request_is_the_last_on_its_connection(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As one does that has too many connections already."""
 
     async def script(wire: Wire) -> None:
         wire.send_now(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull")
         await wire.rest()
 
+    monkeypatch.setattr(connect, "ON_THE_POLL", False)
     backend = stage.backend(script)
     await stage.open()
     stage.worker.loop = TardyLoop(stage.loop)  # type: ignore[assignment]
@@ -132,6 +138,29 @@ async def test_reply_that_comes_before_the_request_is_the_last_on_its_connection
         assert (await client.reply()).body == b"full"
     assert stage.of(backend).idle == []
     assert len(backend.wires) == 2
+
+
+async def test_reply_that_comes_with_the_connect_is_the_last_on_its_connection(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same where no task waits for the connect."""
+    monkeypatch.setattr(connect, "ON_THE_POLL", True)
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as held:
+        await stage.open(Address("127.0.0.1", server.getsockname()[1]))
+        (backend,) = stage.backend_states
+        cell = backend.block + counters.CONNECTS
+        client = await stage.client()
+        for number in (1, 2):
+            client.send_now(get())
+            while stage.cell(cell) < number:  # noqa: ASYNC110  # in the very next turn of the loop
+                await asyncio.sleep(0)
+            # Connected by the kernel; the proxy hears of it at the next turn of the loop, with what has come.
+            far, _ = server.accept()
+            held.enter_context(far)
+            far.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nfull")
+            assert (await client.reply()).body == b"full"
+            assert backend.idle == []
+        client.close()
 
 
 @pytest.mark.parametrize(("size", "status", "connections"), [(300_000, 413, 2), (300_000, 200, 1), (1000, 413, 1)])

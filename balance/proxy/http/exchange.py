@@ -27,7 +27,7 @@ from balance.proxy.buffering.body_rate import BodyRate
 from balance.proxy.buffering.buffered_upload import BufferedUpload, is_buffered
 from balance.proxy.buffering.upload import Upload
 from balance.proxy.http.account import count_exchange
-from balance.proxy.http.connect import connect, take_parked
+from balance.proxy.http.connect import connect, dial_plainly, take_parked
 from balance.proxy.http.grpc.call import GrpcCall, begin_call
 from balance.proxy.http.queue_wait import FULL, QueueWait
 from balance.proxy.http.reply_writer import JOIN_LIMIT
@@ -421,14 +421,20 @@ class Exchange:
     def _dial(self, lease: Lease) -> None:
         self._is_reused = False
         self.sent_at = 0.0
-        self.client.arm(monotonic(), NEVER)  # the dial has its own timeout
-        spawn(self._connect(lease), "dial")
-
-    async def _connect(self, lease: Lease) -> None:
-        settings = self.settings
+        now = monotonic()
+        self.client.arm(now, NEVER)  # the dial has its own timeout
         version = lease.backend.proxy_protocol
         proxy_header = self.client.proxy_header(version) if version else b""
+        if not dial_plainly(self, lease, self.settings.connect_s, proxy_header, now):
+            spawn(self._connect(lease, proxy_header), "dial")
+
+    async def _connect(self, lease: Lease, proxy_header: bytes) -> None:
+        settings = self.settings
         result = await connect(settings.worker, lease.backend, self.request, settings.connect_s, proxy_header, self.ids())
+        self.dial_ended(result, lease, proxy_header)
+
+    def dial_ended(self, result: Upstream | UpstreamError, lease: Lease, proxy_header: bytes) -> None:
+        """A dial for this lease has ended."""
         try:
             if self._state is not CHOOSING or self.lease is not lease:
                 # The exchange ended during the dial; the connection can serve the next request.
@@ -436,10 +442,10 @@ class Exchange:
                     if proxy_header:
                         result.discard()  # it can serve its client only, who may be gone
                     else:
-                        result.park(monotonic(), settings)
+                        result.park(monotonic(), self.settings)
             elif isinstance(result, UpstreamError):
                 self._failed_try().not_connected(result)
-            elif result.is_lost:  # closed between the end of the dial and now
+            elif result.is_lost or (result.transport.is_closing() and not result.early):  # since the end of the dial
                 error = UpstreamError(TryPhase.CONNECT, Why.CONNECT_FAILED, "it was closed as soon as it was made")
                 self._failed_try().not_connected(error)
             else:

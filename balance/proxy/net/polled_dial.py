@@ -23,7 +23,7 @@ class Dialler(Protocol):
     """Is told what became of a connect."""
 
     def dialled(self) -> None:
-        """It is connected; the protocol's connection_made() was called."""
+        """It is connected; the protocol's connection_made() was called, and it has what came with the connect."""
 
     def dial_failed(self, error: OSError) -> None:
         """It is not, and its descriptor is closed."""
@@ -71,12 +71,15 @@ class PolledDial(Timed):
         poll.connected(self.fd, transport)
         try:
             self._protocol.connection_made(cast(asyncio.BaseTransport, transport))
-            if dialler is not None:
-                dialler.dialled()
         except Exception as error:
             transport.failed(error)
-        else:
-            transport.ready(events)
+            return
+        transport.ready(events)  # first: what the peer has said by now, it has said unasked
+        if dialler is not None:
+            try:
+                dialler.dialled()
+            except Exception as error:
+                transport.failed(error)
 
     def expire(self, now: float) -> None:
         """The time to connect has passed."""

@@ -185,7 +185,7 @@ NO_REPLIES = [
         "ambiguous framing: Transfer-Encoding where it cannot be trusted",
     ),
     (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 202, "more than 200 header fields"),
-    (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (MAX_HEAD // 6), f"a head of more than {MAX_HEAD} bytes"),
+    (b"HTTP/1.1 200 OK\r\n" + b"X: %b\r\n" % (b"y" * 995) * (MAX_HEAD // 1000 + 1), f"a head of more than {MAX_HEAD} bytes"),
     (b"HTTP/1.1 200 OK\r\n" + b"X: %b\r\n\r\n" % (b"y" * MAX_HEAD), f"a head of more than {MAX_HEAD} bytes"),
     (CHUNKED + b"nonsense\r\n", "'nonsense' is not a chunk size"),
 ]
