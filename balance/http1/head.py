@@ -11,6 +11,7 @@ class RequestFields:
     """The parsed field lines of a request. Shared by requests with identical lines."""
 
     __slots__ = (
+        "block",
         "cache",
         "connection",
         "expects_continue",
@@ -54,6 +55,9 @@ class RequestFields:
             self.request_id = read.request_id
             self.max_forwards = read.max_forwards
             self.forwarding = read.forwarding
+        self.block = (
+            b""  # what they were read from, where that is remembered: from the LF of the request line to the empty line
+        )
         self.cache: dict[object, bytes] | None = None  # what was searched for in the lines, by who did (see hashkey)
         self.values: dict[bytes, list[bytes]] | None = None  # what conditions asked for (see routing/request_view)
         self.notes: dict[object, Any] | None = None  # what stages have found out from the lines (see stages/notes)

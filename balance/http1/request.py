@@ -143,6 +143,31 @@ class RequestReader:
                 return Request(method, target, 1, head[: line_end + 2], fields, b"close" not in fields.connection)
         return self._read_any(head)
 
+    def read_again(self, head: bytes, block: bytes) -> Request | None:
+        """read() where `head` is one complete head that ends with `block`, the `RequestFields.block` of another; None where it
+        is not, or where read() has to look closer.
+
+        A client sends the same lines with each request: neither the end of the head nor the lines have to be searched for.
+        """
+        if not head.endswith(block):
+            return None
+        end = len(head) - len(block)
+        parts = head[:end].split(b" ")
+        if len(parts) != 3 or parts[2] != b"HTTP/1.1\r":
+            return None
+        method, target = parts[0], parts[1]
+        if (
+            method in _USUAL_METHODS
+            and target[:1] == b"/"
+            and target.translate(_TARGET) == target
+            and end - 1 <= self._line_bytes
+            and len(head) <= self._head_bytes
+        ):
+            fields = self._cache.get(block)
+            if fields is not None:
+                return Request(method, target, 1, head[: end + 1], fields, b"close" not in fields.connection)
+        return None
+
     def _read_any(self, head: bytes) -> Request:
         """read() for all lines; says what is wrong with one."""
         line_end = head.find(b"\r\n")
@@ -198,6 +223,7 @@ class RequestReader:
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.clear()
             self._cache[block] = fields
+            fields.block = block
         return fields
 
     def _read_lines(self, minor: int, block: bytes) -> RequestFields | None:

@@ -8,7 +8,6 @@ import asyncio
 import os
 import weakref
 from collections.abc import Callable, Iterable
-from itertools import count
 from random import random
 from time import monotonic
 from typing import Any, Final, Protocol
@@ -33,6 +32,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.health_gate import Shared
 from balance.runtime.row import Row
 
+_LAST_DIGITS: Final = [b"%02x" % number for number in range(256)]
 MAX_WARNED_OF: Final = 4096  # backends; a bound, as backends come and go
 
 
@@ -92,9 +92,12 @@ class WorkerContext:
     __slots__ = (
         "_counts",
         "_http2_ended",
+        "_ids",
+        "_ids_begin",
         "_make_counts",
         "_plain",
         "_tls_refused",
+        "_worker_id",
         "access",
         "authorizers",
         "blocked",
@@ -107,7 +110,6 @@ class WorkerContext:
         "is_draining",
         "jobs",
         "loop",
-        "next_request_id",
         "rand",
         "resolver",
         "response_reader",
@@ -162,10 +164,18 @@ class WorkerContext:
         self._tls_refused: dict[str, ThrottledWarning] = {}  # by the reason, one of a few words
         self._http2_ended: dict[str, ThrottledWarning] = {}  # by the kind of the fault
         self.unreadable = ThrottledWarning()  # client addresses from trusted proxies that can't be read
-        id_format = os.urandom(8).hex().encode() + b"%08x"
-        # An id unique over workers and restarts: 16 random hex digits of this worker and a count. An iterator rather than a
-        # method, because every request takes one and an iterator makes no frame.
-        self.next_request_id: Callable[[], bytes] = map(id_format.__mod__, count(1)).__next__
+        # Of request ids: 16 random hex digits of this worker, and of a count the six that are another every 256 requests.
+        self._worker_id = os.urandom(8).hex().encode()
+        self._ids_begin = self._worker_id + b"000000"
+        self._ids = 0
+
+    def next_request_id(self) -> bytes:
+        """An id unique over workers and restarts, of 24 hex digits; later ones are greater."""
+        self._ids = number = self._ids + 1
+        low = number & 0xFF
+        if not low:
+            self._ids_begin = b"%b%06x" % (self._worker_id, number >> 8)
+        return self._ids_begin + _LAST_DIGITS[low]
 
     @property
     def client_counts(self) -> ClientCounts:

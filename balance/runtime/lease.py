@@ -50,7 +50,7 @@ class Lease:
         self._terms: LeaseTerms | None = terms  # None once it is released
         load = backend.load
         load.active += 1
-        terms.cells[backend.block + _LEASES] += 1
+        terms.row.count_one(backend.block + _LEASES)
         if terms.wants_outcomes:
             self._has_answered = False
             if load.pool_active is not None:

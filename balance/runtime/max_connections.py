@@ -17,7 +17,7 @@ from balance.load import Load
 from balance.runtime import counters
 from balance.runtime.health_gate import Shared
 
-UNLIMITED: Final = 1 << 62
+UNLIMITED: Final = 1 << 60  # compiled, greater ones are compared as objects
 _NOBODY: Final[Sized] = ()
 
 

@@ -69,6 +69,9 @@ def _shown(values: dict[str, object]) -> str:
 def _head(settings: str) -> Callable[[Job], str]:
     def read(job: Job) -> str:
         request = READERS[settings].read(job.data)
+        again = READERS[settings].read_again(job.data, request.fields.block) if request.fields.block else None
+        if again is not None and told(again) != told(request):
+            raise ValueError("it is read otherwise when it comes again")
         values = told(request)
         fields = values.pop("fields")
         assert isinstance(fields, dict)

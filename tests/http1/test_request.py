@@ -231,6 +231,43 @@ def verdict(read: Callable[[bytes], Request], head: bytes) -> object:
         return error.status, error.why, error.detail
 
 
+@given(field_blocks, request_lines, request_lines, st.integers(8, 30), st.binary(max_size=3))
+def test_lines_that_come_again_are_read_as_at_the_first_time(
+    block: bytes, first: bytes, second: bytes, most: int, more: bytes
+) -> None:
+    for limits in (Limits(), Limits(line_bytes=most), Limits(head_bytes=most + 10)):
+        reader = RequestReader(HttpConfig(limits=limits))
+        try:
+            known = reader.read(first + block).fields.block
+        except ProtocolError:
+            continue
+        for data in (second + block, second + block + second + block, second + block + more, second + block[: -len(more)]):
+            again = reader.read_again(data, known) if known else None
+            if again is not None:
+                assert data.find(b"\r\n\r\n") + 4 == len(data)
+                assert told(again) == verdict(RequestReader(HttpConfig(limits=limits)).read, data)
+
+
+def test_only_one_whole_head_with_the_very_same_lines_is_read_again() -> None:
+    reader = RequestReader(PLAIN)
+    fields = reader.read(PLAIN_HEAD).fields
+    again = reader.read_again(PLAIN_HEAD.replace(b"GET /", b"GET /other", 1), fields.block)
+    assert again is not None
+    assert (again.method, again.target, again.fields) == (b"GET", b"/other", fields)
+    for other in (
+        PLAIN_HEAD + PLAIN_HEAD,
+        PLAIN_HEAD[:-2],
+        PLAIN_HEAD + b"x",
+        PLAIN_HEAD.replace(b"HTTP/1.1", b"HTTP/1.0", 1),
+        PLAIN_HEAD.replace(b"GET", b"TRACE", 1),
+        PLAIN_HEAD.replace(b"GET ", b"GET  ", 1),
+        PLAIN_HEAD.replace(b"GET /", b"GET /#", 1),
+        fields.block,
+    ):
+        assert reader.read_again(other, fields.block) is None, other
+    assert RequestReader(PLAIN).read_again(PLAIN_HEAD, fields.block) is None  # another listener's
+
+
 @given(request_heads)
 def test_no_head_spoils_the_reader_for_the_next_client(head: bytes) -> None:
     reader = RequestReader(PLAIN)

@@ -79,8 +79,8 @@ GONE: Final = ClientState.GONE
 class HttpClient(ExchangeClient):
     """One client connection in HTTP mode."""
 
-    __slots__ = ("_address", "_buffer", "_exchange", "_holder", "_paused_for", "_state", "_total_at", "_unsent", "clients",
-                 "transport")  # fmt: skip
+    __slots__ = ("_address", "_block", "_buffer", "_exchange", "_holder", "_paused_for", "_state", "_total_at", "_unsent",
+                 "clients", "transport")  # fmt: skip
 
     transport: asyncio.Transport  # set by connection_made()
 
@@ -94,6 +94,7 @@ class HttpClient(ExchangeClient):
         self._exchange: Exchange | None = None
         self._state = FRESH
         self._buffer = b""
+        self._block = b""  # of the last request: what its head ended with
         self._unsent: int | None = None  # bytes at the last look; None: no recent look
         self._total_at = NEVER
 
@@ -298,19 +299,27 @@ class HttpClient(ExchangeClient):
             data = self._buffer = _EMPTY_LINES.sub(b"", data)
             if not data or data == b"\r":
                 return
-        end = data.find(b"\r\n\r\n") + 4
-        if end < 4:
-            self._wait_for_head(data)
-            return
-        head = data if end == len(data) else data[:end]
-        self._buffer = b""
-        if self.settings.successor is not None:
-            self._apply_reload()
-        try:
-            request = self.settings.reader.read(head)
-        except ProtocolError as error:
-            self._refuse(error, head)
-            return
+        settings = self.settings
+        again = settings.reader.read_again(data, self._block) if self._block and settings.successor is None else None
+        if again is not None:
+            request, head, end = again, data, len(data)
+            self._buffer = b""
+        else:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                self._wait_for_head(data)
+                return
+            head = data if end == len(data) else data[:end]
+            self._buffer = b""
+            if settings.successor is not None:
+                self._apply_reload()
+                settings = self.settings
+            try:
+                request = settings.reader.read(head)
+            except ProtocolError as error:
+                self._refuse(error, head)
+                return
+            self._block = request.fields.block
         if request.is_uncommon:
             if request.ends_here:
                 self.writer.keeps_alive = request.keep_alive and not request.fields.framing
@@ -326,7 +335,6 @@ class HttpClient(ExchangeClient):
             self._bind()
         self._state = BUSY
         self.writer.keeps_alive = request.keep_alive
-        settings = self.settings
         exchange = self._exchange = Exchange(self, settings, request, len(head))
         self._total_at = exchange.started + settings.request_s
         try:

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 READ_AT_ONCE: Final = 16 * 1024
 # Seconds. A backend that does not implement Expect sends no 100; clients then send the body after a wait, curl after a second.
 CONTINUE_S: Final = 1.5
+MAX_REMEMBERED_HEAD: Final = 1024  # bytes; each connection to a backend has one
 # 1xx replies per request, against a backend that sends them without end. The limit grows by INTERIMS_PER_S each second, so that
 # a backend that sends 102 during a long request never reaches it.
 MAX_INTERIMS: Final = 100
@@ -582,22 +583,33 @@ class Exchange:
         if seen:
             data = self._partial_head + data
             self._partial_head = b""
-        reader = self.settings.replies
+        reader, upstream = self.settings.replies, self.upstream
+        # Most heads are those of the reply before: where its bytes come again, its end is theirs.
+        head = b"" if upstream is None or reader.is_tolerant else upstream.last_head
         while True:
-            end = reader.end(data) if reader.is_tolerant else data.find(b"\r\n\r\n") + 4
+            if head and data.startswith(head):
+                end = len(head)
+            else:
+                end = reader.end(data) if reader.is_tolerant else data.find(b"\r\n\r\n") + 4
+                head = b""
             try:
                 if end < 4 or end > MAX_HEAD:
                     reader.refuse_partial(data, seen)
                     self._partial_head = data
                     return
-                response = reader.read(data if end == len(data) else data[:end])
+                if not head:
+                    head = data if end == len(data) else data[:end]
+                response = reader.read(head)
             except ProtocolError as error:
                 self._not_understood(error)
                 return
             seen = 0
             if response.status >= 200:
+                if upstream is not None and end <= MAX_REMEMBERED_HEAD:
+                    upstream.last_head = head
                 self._reply(response, data, end)
                 return
+            head = b""
             data = data[end:]
             if response.status == 101:
                 self._switch(response, data)

@@ -27,6 +27,7 @@ class Upstream(Backpressure):
     """Serves one exchange at a time; `exchange` is None while it is dialled or parked."""
 
     __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "is_full", "is_lost", "is_shared",
+                 "last_head",
                  "owner", "parked_at", "parking", "served", "worker")  # fmt: skip
 
     def __init__(self, worker: WorkerContext, backend: Backend) -> None:
@@ -40,6 +41,7 @@ class Upstream(Backpressure):
         self.owner: ConnectionAuth | None = None  # set when reserved for one client
         self.served = 0  # requests sent on it
         self.parked_at = 0.0
+        self.last_head = b""  # of the last reply that was not long
         self.early = b""  # bytes received before its first request was sent
         self.is_lost = False
         self.is_shared = False  # a stream of a connection that other requests use, too

@@ -335,6 +335,15 @@ observe_size(Row *row, PyObject *const *arguments, Py_ssize_t count)
 }
 
 static PyObject *
+count_one(Row *row, PyObject *number)
+{
+    int64_t cell;
+    if (!is_number(number, &cell) || !is_usable(row) || !has_cells(row, cell, 1) || add(row, (Py_ssize_t)cell, 1) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 count_moved(Row *row, PyObject *const *arguments, Py_ssize_t count)
 {
     if (!has_arguments("count_moved", count, 3))
@@ -497,6 +506,7 @@ static PyMethodDef row_methods[] = {
     {"count_exchange", (PyCFunction)(void (*)(void))count_exchange, METH_FASTCALL, "Count everything of one request that ended."},
     {"observe_time", (PyCFunction)(void (*)(void))observe_time, METH_FASTCALL, "Add microseconds to the histogram at a cell."},
     {"observe_size", (PyCFunction)(void (*)(void))observe_size, METH_FASTCALL, "Add bytes to the histogram at a cell."},
+    {"count_one", (PyCFunction)count_one, METH_O, "Add 1 to a cell."},
     {"count_moved", (PyCFunction)(void (*)(void))count_moved, METH_FASTCALL, "Count bytes of TCP mode or a tunnel."},
     {"note_exemplar", (PyCFunction)(void (*)(void))note_exemplar, METH_FASTCALL, "Remember the trace of a request that ended."},
     {NULL},

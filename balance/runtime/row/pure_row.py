@@ -141,6 +141,10 @@ class Row:
         cells[base + bisect_left(SIZE_BUCKETS, size)] += 1
         cells[base + SIZE_SUM] += size
 
+    def count_one(self, cell: int) -> None:
+        """Add 1 to a cell."""
+        self.cells[cell] += 1
+
     def count_moved(self, block: int, from_client: int, from_backend: int) -> None:
         """Count bytes of TCP mode or a tunnel, to and from the backend whose block begins at cell `block`."""
         cells = self.cells

@@ -43,6 +43,7 @@ calls = st.one_of(
     ),
     st.tuples(st.just("observe_time"), st.tuples(blocks.map(lambda block: block + counters.UPSTREAM_TIME), times)),
     st.tuples(st.just("observe_size"), st.tuples(st.sampled_from([counters.REQUEST_SIZE, counters.RESPONSE_SIZE]), sizes)),
+    st.tuples(st.just("count_one"), st.tuples(st.integers(0, CELLS - 1))),
     st.tuples(st.just("count_moved"), st.tuples(blocks, sizes, sizes)),
     st.tuples(
         st.just("note_exemplar"),
@@ -53,7 +54,8 @@ anything = st.one_of(
     st.integers(), st.integers(-3, 3), st.integers(CELLS - 70, CELLS + 1), st.booleans(), st.none(), st.binary(max_size=20),
     st.floats(), st.text(max_size=2),
 )  # fmt: skip
-METHODS = {"count_request": 1, "count_exchange": 10, "observe_time": 2, "observe_size": 2, "count_moved": 3, "note_exemplar": 4}
+METHODS = {"count_request": 1, "count_exchange": 10, "observe_time": 2, "observe_size": 2, "count_one": 1, "count_moved": 3,
+           "note_exemplar": 4}  # fmt: skip
 
 
 def cells() -> memoryview:
@@ -188,6 +190,7 @@ def test_a_row_does_not_hold_its_memory_and_sees_its_release(native_row: ModuleT
         ("count_exchange", (1, 0, b"GET", 200, 0, 1, 1, 1, 1, 0)),
         ("observe_time", (counters.REQUEST_SIZE, 1)),
         ("observe_size", (counters.REQUEST_SIZE, 1)),
+        ("count_one", (0,)),
         ("count_moved", (0, 1, 1)),
         ("note_exemplar", (1, 1, bytes(16), 1.0)),
     ):
