@@ -605,7 +605,7 @@ class Exchange:
                 return
             seen = 0
             if response.status >= 200:
-                if upstream is not None and end <= MAX_REMEMBERED_HEAD:
+                if upstream is not None and end <= MAX_REMEMBERED_HEAD and not reader.is_tolerant:
                     upstream.last_head = head
                 self._reply(response, data, end)
                 return

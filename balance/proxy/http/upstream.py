@@ -27,8 +27,7 @@ class Upstream(Backpressure):
     """Serves one exchange at a time; `exchange` is None while it is dialled or parked."""
 
     __slots__ = ("_is_counted", "_unsent", "backend", "connect_s", "early", "exchange", "is_full", "is_lost", "is_shared",
-                 "last_head",
-                 "owner", "parked_at", "parking", "served", "worker")  # fmt: skip
+                 "last_head", "owner", "parked_at", "parking", "served", "worker")  # fmt: skip
 
     def __init__(self, worker: WorkerContext, backend: Backend) -> None:
         Backpressure.__init__(self)
