@@ -11,6 +11,7 @@ from balance.http2.errors import ENHANCE_YOUR_CALM, FRAME_SIZE_ERROR, PROTOCOL_E
 from balance.http2.frames import (
     ACK,
     CONTINUATION,
+    DATA,
     END_HEADERS,
     FRAME_BYTES,
     HAS_PRIORITY,
@@ -22,8 +23,15 @@ from balance.http2.frames import (
     SETTINGS,
 )
 
+# What is read of a client in one turn, by what frames cost us: a request is an exchange, a reset ends one, and content is a
+# write to a backend. Backends get more, as their frames are what we have asked for.
 FRAMES_PER_TURN: Final = 256
+HEADS_PER_TURN: Final = 16
+CONTENTS_PER_TURN: Final = 64
 RESETS_PER_TURN: Final = 16
+_OF_BACKENDS: Final = 8  # times as many, other than resets
+_HEAD_WEIGHT: Final = FRAMES_PER_TURN // HEADS_PER_TURN
+_CONTENT_WEIGHT: Final = FRAMES_PER_TURN // CONTENTS_PER_TURN
 CONTINUATIONS: Final = 8  # CVE-2024-27316: for one head
 BLOCK_BYTES: Final = 65_536  # of one head, encoded
 
@@ -39,6 +47,7 @@ class FrameReader:
         "_data",
         "_has_preface",
         "_has_settings",
+        "_most",
         "_position",
         "_resets",
         "flags",
@@ -56,7 +65,8 @@ class FrameReader:
         self.has_more = False  # a whole frame waits for the next turn
         self._data = b""
         self._position = 0  # what is before it was read
-        self._count = 0  # frames of this turn
+        self._most = FRAMES_PER_TURN if is_server else _OF_BACKENDS * FRAMES_PER_TURN
+        self._count = 0  # frames of this turn, by their weight
         self._resets = 0
         self._has_preface = not is_server
         self._has_settings = False
@@ -99,7 +109,7 @@ class FrameReader:
             end = start + size
             if len(data) < end:
                 break
-            if self._count >= FRAMES_PER_TURN or self._resets >= RESETS_PER_TURN:
+            if self._count >= self._most or self._resets >= RESETS_PER_TURN:
                 self.has_more = True
                 break
             kind = data[position + 3]
@@ -107,9 +117,14 @@ class FrameReader:
             stream_id = (
                 (data[position + 5] & 0x7F) << 24 | data[position + 6] << 16 | data[position + 7] << 8 | data[position + 8]
             )
-            self._count += 1
-            if kind == RST_STREAM:
-                self._resets += 1
+            if kind == DATA:
+                self._count += _CONTENT_WEIGHT
+            elif kind == HEADERS:
+                self._count += _HEAD_WEIGHT
+            else:
+                self._count += 1
+                if kind == RST_STREAM:
+                    self._resets += 1
             self._position = end
             self.kind = kind
             self.flags = flags

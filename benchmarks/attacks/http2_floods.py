@@ -21,7 +21,7 @@ def head(method: bytes = b"GET", path: bytes = b"/") -> bytes:
     return encode([(b":method", method), (b":scheme", b"http"), (b":path", path), (b":authority", b"bad.example")])
 
 
-GET, POST, LARGE = head(), head(b"POST", b"/echo"), head(path=b"/bytes?n=1000000")
+GET, POST, LARGE = head(), head(b"POST", b"/echo"), head(path=b"/bytes?n=200000")
 
 
 def get(stream_id: int, block: bytes = GET) -> bytes:
@@ -56,7 +56,7 @@ def bomb(block: bytes) -> Iterator[bytes]:
 
 
 def closed_windows() -> Iterator[bytes]:
-    """A hundred large replies, of which none can be sent."""
+    """A hundred replies of 200 KB, of which none can be sent."""
     yield NO_WINDOW
     yield b"".join(get(number, LARGE) for number in range(1, 201, 2))
     yield from repeat(b"")
@@ -114,6 +114,6 @@ FLOODS = {
         lambda: again_and_again(frame(DATA, 0, 1, b""), frame(HEADERS, END_HEADERS, 1, POST)), "empty DATA"
     ),
     "HTTP/2: DATA by the byte, two connections": Http2Flood(tiny_data, connections=2),
-    "HTTP/2: windows of 0": Http2Flood(closed_windows),
+    "HTTP/2: windows of 0, two connections of 100 replies": Http2Flood(closed_windows, connections=2),
     "HTTP/2: trickled prefaces, 500 connections": Http2Flood(trickled_preface, connections=500, is_slow=True),
 }

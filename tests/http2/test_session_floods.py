@@ -8,7 +8,7 @@ import pytest
 from recording_handler import RecordingHandler, sent, started
 
 from balance.http2 import errors, frames
-from balance.http2.frame_reader import FRAMES_PER_TURN, RESETS_PER_TURN
+from balance.http2.frame_reader import CONTENTS_PER_TURN, FRAMES_PER_TURN, HEADS_PER_TURN, RESETS_PER_TURN
 from balance.http2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, frame
 from balance.http2.hpack.field_encoder import encode
 from balance.http2.outflow import MOST_CONTROL_BYTES
@@ -165,9 +165,29 @@ def test_many_frames_are_many_turns() -> None:
     assert len(handler.told) == 1001
 
 
+@pytest.mark.parametrize(
+    ("data_of", "most"),
+    [
+        (request, HEADS_PER_TURN),  # each is an exchange
+        (lambda number: frame(DATA, 0, 1, b"x"), CONTENTS_PER_TURN),  # each is a write to a backend
+    ],
+)
+def test_frames_that_cost_us_more_are_fewer_a_turn(data_of: Callable[[int], bytes], most: int) -> None:
+    session, handler = started()
+    session.feed(post(1), 0.0)
+    more = session.feed(b"".join(data_of(number) for number in range(3, 201, 2)), 0.0)
+    for turns in range(1, -(-99 // most)):
+        assert more
+        assert len(handler.told) == 1 + turns * most
+        more = session.feed(b"", 0.0)
+    assert (more, len(handler.told)) == (False, 100)
+
+
 def test_resets_are_few_a_turn() -> None:
     session, handler = started()
-    session.feed(b"".join(request(2 * number + 1) for number in range(100)), 0.0)
+    more = session.feed(b"".join(request(2 * number + 1) for number in range(100)), 0.0)
+    while more:
+        more = session.feed(b"", 0.0)
     more = session.feed(b"".join(frames.rst_stream(2 * number + 1, errors.CANCEL) for number in range(100)), 0.0)
     assert more
     assert [call[0] for call in handler.told].count("reset") == RESETS_PER_TURN
