@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from compressing import compression  # the file beside this one
 from scripted.bytes_sent import REQUEST, RESPONSE
 from scripted.site import EVERYTHING_ON, FIVE_STAGES, FIVE_STAGES_BY_PATH, ONE_ROUTE, PLAIN, many_routes
+from sessions import sessions  # the file beside this one
 from tls_reading import tls_reading  # the file beside this one
 from whole import request  # the file beside this one
 
@@ -43,6 +44,7 @@ def all_cases() -> Iterator[Case]:
     yield from bodies()
     yield from compression()
     yield from tls_reading()
+    yield from sessions()
     yield from counting()
     yield from leases()
     yield from keys()

@@ -30,6 +30,7 @@ from scripted.bytes_sent import (
     SWITCHED,
     UPGRADE,
 )
+from scripted.http2_sessions import first_requests, grpc_call, never_seen, remembered
 from scripted.loopback import HTTP_LOOPBACK, TCP_LOOPBACK, Loopback
 from scripted.site import (
     EVERYTHING_ON,
@@ -261,6 +262,10 @@ SCENARIOS: dict[str, Callable[[], Run]] = {
     "client closes, on a socket": http_connection,
     "TCP session, on sockets": tcp_session,
     "TCP, 1 KB each way, on sockets": tcp_both_ways,
+    "HTTP/2 core, GET": remembered,
+    "HTTP/2 core, a field never seen": never_seen,
+    "HTTP/2 core, first request": first_requests,
+    "HTTP/2 core, gRPC call": grpc_call,
 }
 
 
