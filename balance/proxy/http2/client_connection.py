@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Iterable
+import logging
 from time import monotonic
 from typing import Any, Final
 
@@ -34,6 +34,8 @@ from balance.proxy.net.timer_wheel import NEVER, Timed
 from balance.proxy.tls.verified_client import VerifiedClient
 from balance.proxy_protocol.header_writer import header
 from balance.runtime import counters
+
+log: Final = logging.getLogger("balance.worker")
 
 FIRST_REQUEST_S: Final = 1.0  # seconds after which a new connection without a request counts as idle
 GOODBYE_S: Final = 1.0  # for the answer that says that the client has seen our first GOAWAY
@@ -61,7 +63,9 @@ GONE: Final = ConnectionState.GONE
 
 
 class ConnectionTimer(Timed):
-    """The deadline of a connection; each stream has its own."""
+    """When a connection and its streams are looked at again: the earliest of their deadlines, or before. One in the wheel for
+    all of them, as most streams live shorter than it takes to be put there and taken out.
+    """
 
     __slots__ = ("_connection",)
 
@@ -79,7 +83,7 @@ class ConnectionTimer(Timed):
 class ClientConnection(SessionHandler):
     """One connection. Its streams are the clients of exchanges."""
 
-    __slots__ = ("_address", "_age_at", "_cut_at", "_holder", "_idle_since", "_is_due", "_is_feeding", "_is_over",
+    __slots__ = ("_address", "_age_at", "_by", "_cut_at", "_holder", "_idle_since", "_is_due", "_is_feeding", "_is_over",
                  "_is_paused", "_said_goodbye", "_state", "_taken", "_written", "after_host", "before_host", "blocked",
                  "clients", "connection_auth", "is_judged", "is_trace_trusted", "is_trusted", "peer", "session", "settings",
                  "timer", "transport", "verified")  # fmt: skip
@@ -116,7 +120,7 @@ class ClientConnection(SessionHandler):
         self.connection_auth: ConnectionAuth | None = None  # upstreams whose PROXY header names this client
         self.blocked: set[ClientStream] = set()  # streams that wait for room
         self.timer = ConnectionTimer(self)
-        self.timer.deadline = by
+        self._by = by  # the connection's own deadline
 
     # --- the connection -------------------------------------------------------------------------------
 
@@ -140,10 +144,9 @@ class ClientConnection(SessionHandler):
         limits = SessionLimits(streams, http.limits.fields, http.limits.head_bytes, http.websocket)
         self.session = Session(self, limits, now, is_server=True)
         self.session.offences = Offences(now, most, most * BACK)
-        self.timer.deadline = min(self.timer.deadline, now + (settings.timeouts.client_header_s or NEVER))
-        self._watch(now)
         if http.http2.max_connection_age_s:
             self._age_at = now + lifetime_s(http.http2.max_connection_age_s, worker.rand())
+        self._wait_until(min(self._by, now + (settings.timeouts.client_header_s or NEVER)), now)
         cipher = transport.get_extra_info("cipher")
         if cipher is not None and cipher[1] == "TLSv1.2" and not any(part in cipher[0] for part in AEAD):
             self.session.refuse(INADEQUATE_SECURITY, "HTTP/2 is not spoken with this cipher suite")
@@ -172,10 +175,10 @@ class ClientConnection(SessionHandler):
         worker.connections.discard(self)
         if self.clients is not None:
             self.clients.leave()
-        worker.wheel.forget(self.timer)
-        self.timer.deadline = NEVER
         is_bug = exc is not None and not isinstance(exc, OSError)
         self._end_streams(is_bug=is_bug)
+        worker.wheel.forget(self.timer)
+        self.timer.deadline = NEVER
         if self.connection_auth is not None:
             self.connection_auth.close()
 
@@ -292,12 +295,11 @@ class ClientConnection(SessionHandler):
             self._set_forwarding()
         settings = self.settings
         if not self._said_goodbye:
-            self.timer.deadline = NEVER
+            self._by = NEVER
             if settings.is_closing:
                 self._say_goodbye(monotonic())
             elif self._age_at != NEVER:
-                self.timer.deadline = self._age_at
-                self._watch(monotonic())
+                self._wait_until(self._age_at, monotonic())
         made = ClientStream(self, stream)
         stream.owner = made
         return made
@@ -356,12 +358,19 @@ class ClientConnection(SessionHandler):
         """For the next request."""
         self._idle_since = now
         if not self._said_goodbye and self._state is OPEN:
-            self.timer.deadline = min(now + self.settings.keepalive_s, self._age_at)
-            self._watch(now)
+            self._wait_until(min(now + self.settings.keepalive_s, self._age_at), now)
 
-    def _watch(self, now: float) -> None:
+    def _wait_until(self, by: float, now: float) -> None:
+        """The connection's own deadline is this one."""
+        self._by = by
+        if by < self.timer.deadline:
+            self.look_by(by, now)
+
+    def look_by(self, by: float, now: float) -> None:
+        """Look at all deadlines then, which is earlier than was known."""
         timer = self.timer
-        if timer.deadline < timer.looked_at:
+        timer.deadline = by
+        if by < timer.looked_at:
             self.settings.worker.wheel.watch(timer, now)
 
     def wrote(self, stream: Stream) -> None:
@@ -400,13 +409,31 @@ class ClientConnection(SessionHandler):
     # --- the end --------------------------------------------------------------------------------------
 
     def expire(self, now: float) -> None:
-        """The deadline of the connection has passed."""
-        self.timer.deadline = NEVER
+        """Some deadline may have passed."""
+        if self._by <= now:
+            self._by = NEVER
+            self._expire(now)
+        owners = self._owners()
+        for owner in owners:
+            if owner.deadline <= now:
+                try:
+                    owner.expire(now)
+                except Exception as error:  # the others go on
+                    log.exception("a timeout crashed: %s: %s", type(error).__name__, error)
+                    owner.deadline = NEVER
+                    owner.give_up()
+        earliest = self._by
+        for owner in owners:
+            earliest = min(earliest, owner.deadline)
+        self.timer.deadline = earliest
+
+    def _expire(self, now: float) -> None:
+        """The connection's own deadline has passed."""
         if self._state is LINGERING:
             self.transport.abort()
         elif self._state is CLOSING:
             if self._has_progressed():
-                self.timer.deadline = now + (self.settings.timeouts.write_s or WRITE_S)
+                self._by = now + (self.settings.timeouts.write_s or WRITE_S)
             else:
                 self.transport.abort()
         elif self._state is OPEN:
@@ -432,8 +459,7 @@ class ClientConnection(SessionHandler):
         if not self._said_goodbye:
             self._said_goodbye = True
             self.session.leave()
-            self.timer.deadline = now + GOODBYE_S
-            self._watch(now)
+            self._wait_until(now + GOODBYE_S, now)
             self.wake()
 
     def _leave_now(self, now: float) -> None:
@@ -444,8 +470,7 @@ class ClientConnection(SessionHandler):
         self.session.leave_now()
         self.wake()
         if self._cut_at != NEVER:
-            self.timer.deadline = self._cut_at
-            self._watch(now)
+            self._wait_until(self._cut_at, now)
 
     def _close(self, now: float) -> None:
         """All is said. A close with bytes that are still to be read would be a reset, which may destroy what was said last."""
@@ -460,8 +485,7 @@ class ClientConnection(SessionHandler):
             self._is_paused = False
             transport.resume_reading()
         transport.write_eof()
-        self.timer.deadline = now + LINGER_S
-        self._watch(now)
+        self._wait_until(now + LINGER_S, now)
 
     def _close_now(self) -> None:
         """Close when all that was written is sent, or after the `write` timeout without progress."""
@@ -473,8 +497,7 @@ class ClientConnection(SessionHandler):
             if not is_over:
                 now = monotonic()
                 self._has_progressed()
-                self.timer.deadline = now + (self.settings.timeouts.write_s or WRITE_S)
-                self._watch(now)
+                self._wait_until(now + (self.settings.timeouts.write_s or WRITE_S), now)
 
     def drain(self, *, is_patient: bool) -> None:
         """Take no more streams; the connection ends with the last one. `is_patient`: spare one that had no request yet."""
@@ -515,7 +538,7 @@ class ClientConnection(SessionHandler):
             self._write()
         self.transport.abort()
 
-    def _owners(self) -> Iterable[ClientStream]:
+    def _owners(self) -> list[ClientStream]:
         return [stream.owner for stream in self.session.streams.values() if isinstance(stream.owner, ClientStream)]
 
 

@@ -267,8 +267,9 @@ class ClientStream(ExchangeClient):
         if deadline > self._total_at:
             deadline = self._total_at
         self.deadline = deadline
-        if deadline < self.looked_at:
-            self.settings.worker.wheel.watch(self, now)
+        connection = self.connection
+        if deadline < connection.timer.deadline:
+            connection.look_by(deadline, now)
 
     def limit_total(self, at: float) -> None:
         self._total_at = at
@@ -299,7 +300,6 @@ class ClientStream(ExchangeClient):
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
         connection = self.connection
-        connection.settings.worker.wheel.forget(self)
         self.deadline = self._total_at = NEVER
         self._is_websocket = False
         tunnel = self._tunnel = StreamTransport(connection, self._stream, self)
@@ -458,11 +458,13 @@ class ClientStream(ExchangeClient):
             return
         stream.owner = None
         self._is_sending = False
-        connection.settings.worker.wheel.forget(self)
         self.deadline = NEVER
-        connection.blocked.discard(self)
-        self.stream_writer.drop()
-        self._unread = []
+        if connection.blocked:
+            connection.blocked.discard(self)
+        if self.stream_writer.buffer is not None:
+            self.stream_writer.drop()
+        if self._unread:
+            self._unread = []
         if self._tunnel is not None:
             self._tunnel.lost(now)
         connection.session.release(stream, now)
