@@ -101,7 +101,7 @@ def _encode_head(lines: bytes) -> bytes | None:
             part = _encode_line(line)
             if part is None:
                 return None
-            if part and part[0] & _FLAGS == _NEVER_INDEXED_FLAG:
+            if line not in _lines:  # it is a secret, or another each time
                 is_open = False
         parts.append(part)
     block = b"".join(parts)
@@ -115,9 +115,7 @@ def _encode_head(lines: bytes) -> bytes | None:
 def _encode_line(line: bytes) -> bytes | None:
     """What one is, empty for one that is left out. None: it names others to be left out."""
     at = line.find(b":")
-    if at < 0:
-        return b""
-    name = line[:at]
+    name = line[:at] if at > 0 else b""  # of a status line, and what is no field
     start = _names.get(name)
     if start is None:
         start = _start_of(name)

@@ -89,6 +89,16 @@ def test_a_secret_is_kept_in_no_table_and_in_no_memory(name: bytes) -> None:
     assert not any(b"secret of one user" in line for line in [*head_encoder._lines, *head_encoder._heads])
 
 
+def test_a_head_with_an_id_in_it_is_not_remembered() -> None:
+    head_encoder._heads.clear()
+    for number in range(300):
+        block = encode_response(200, b"Server: a\r\nX-Request-Id: %d\r\nX-Backend: b\r\n" % number)
+        assert read(block)[2:] == [(b"x-request-id", b"%d" % number), (b"x-backend", b"b")]
+        encode_response(200, b"Server: a\r\nX-Backend: b\r\nX-Request-Id: %d\r\n" % number)
+    assert list(head_encoder._heads) == [b"Server: a\r\nX-Backend: b\r\n"]
+    assert not [line for line in head_encoder._lines if line.startswith(b"X-Request-Id")]
+
+
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
 def test_any_fields_arrive(fields: list[tuple[str, str]]) -> None:
     lines = b"".join([f"{name}: {value}\r\n".encode("latin-1") for name, value in fields])
