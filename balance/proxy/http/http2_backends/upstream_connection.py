@@ -20,7 +20,7 @@ from balance.http2.session import Session, SessionLimits
 from balance.http2.stream import Stream
 from balance.proxy.http.http2_backends.stream_upstream import HELD_LEAST, StreamUpstream
 from balance.proxy.listener_settings import ListenerSettings
-from balance.proxy.net.sockets import is_silent, keep_alive, limit_unacknowledged, read_at_once
+from balance.proxy.net.sockets import is_silent, keep_alive, limit_unacknowledged, read_at_once, read_now
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.backend import Backend
@@ -102,7 +102,8 @@ class UpstreamConnection(SessionHandler):
             self.transport.abort()
             raise
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> bool:
+        """What was read; whether there is more to do in the next turn."""
         self._is_feeding = True
         session = self.session
         try:
@@ -126,6 +127,7 @@ class UpstreamConnection(SessionHandler):
             self.transport.close()
         elif not self.used and session.is_leaving:
             self.close()
+        return has_more
 
     def _tell(self, upstream: StreamUpstream) -> None:
         """One exchange's fault of ours ends no other."""
@@ -139,10 +141,15 @@ class UpstreamConnection(SessionHandler):
             self.worker.loop.call_exception_handler({"message": "a reply over HTTP/2 failed", "exception": error})
 
     def eof_received(self) -> bool:
+        self._feed_the_rest()
         return False  # closes the transport; connection_lost() follows
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
+        if self.used:
+            self._feed_the_rest()
+            if isinstance(exc, OSError):
+                self._read_the_rest()
         if self._is_counted:
             self.backend.open_count -= 1
             self.worker.descriptors.upstreams -= 1
@@ -166,6 +173,20 @@ class UpstreamConnection(SessionHandler):
                 upstream.exchange.upstream_ended(exc)
             else:
                 upstream.exchange.crashed()
+
+    def _feed_the_rest(self) -> None:
+        """What was read and waits for its turn: the last of a connection is often a GOAWAY, behind all replies."""
+        while self._feed(b""):
+            pass
+
+    def _read_the_rest(self) -> None:
+        """Read what arrived before a write failed, as uvloop then stops reading: a GOAWAY says what was not looked at.
+
+        A server that closes with something unread resets the connection (nginx does, at `keepalive_requests`).
+        """
+        while not self.session.is_closed and (data := read_now(self.transport)):
+            if self._feed(data):
+                self._feed_the_rest()
 
     def pause_writing(self) -> None:
         self.session.out.is_blocked = True

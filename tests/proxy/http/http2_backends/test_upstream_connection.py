@@ -9,7 +9,7 @@ from h2_backend import Asked, H2Backend, Peer, replies
 from rawclient import Message, Wire, get, post
 from stage import Stage, until
 
-from balance.config.model import Retry
+from balance.config.model import Retry, Timeouts
 from balance.http2 import frames
 from balance.http2.errors import REFUSED_STREAM
 from balance.model import Why
@@ -61,6 +61,42 @@ async def test_what_is_above_a_goaway_goes_elsewhere_and_the_rest_finishes(stage
     assert sorted(reply.body for reply in found) == [b"first"] * 10 + [b"second"] * 40
     assert stage.whys == {Why.OK: 50}
     assert stage.count(backend, counters.FAILURES) == stage.count(backend, counters.RETRIES) == 0
+    assert len(backend.wires) == 2
+
+
+async def test_the_last_words_of_a_connection_are_heard(stage: Stage) -> None:
+    """More frames than one turn takes, the last of them a GOAWAY, and the end: nginx at `keepalive_requests`."""
+
+    async def script(wire: Wire) -> None:
+        if wire.number:
+            await played.script(wire)
+            return
+        peer = Peer(wire, {})
+        peer.h2.initiate_connection()
+        await peer.flush()
+        while sum(asked.is_whole for asked in peer.asked.values()) < 50:
+            await peer.events()
+        words = b""
+        for stream_id in list(peer.asked)[:40]:
+            peer.answer(stream_id, b"first")
+            words += peer.h2.data_to_send() + frames.rst_stream(stream_id, 0)
+        await wire.send(words + frames.goaway(79, 0))
+
+    played = replies(b"second")
+    stage.backend(script)
+    await stage.open(protocol="h2c")
+    found = await asyncio.gather(*(ask(stage, post(b"body")) for _ in range(50)))
+    assert sorted(reply.body for reply in found) == [b"first"] * 40 + [b"second"] * 10
+    assert stage.whys == {Why.OK: 50}
+
+
+async def test_a_silent_connection_is_not_used_again(stage: Stage) -> None:
+    """It may be dead, which TCP finds out late: one request may find that, and no other."""
+    played = H2Backend(lambda peer, asked: peer.answer(asked.stream_id) if asked.path == "/answered" else None)
+    backend = stage.backend(played.script)
+    await stage.open(protocol="h2c", timeouts=Timeouts(read_s=1.1))
+    found = [(await ask(stage, get(path))).status for path in ("/answered", "/silent", "/answered")]
+    assert found == [200, 504, 200]
     assert len(backend.wires) == 2
 
 
