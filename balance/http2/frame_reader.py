@@ -87,6 +87,12 @@ class FrameReader:
         self._resets = 0
         self.has_more = False
 
+    def keep(self, data: bytes) -> None:
+        """What was read, for a later turn."""
+        self._data = self._data[self._position :] + data
+        self._position = 0
+        self.has_more = True
+
     def drop(self) -> None:
         """Nothing is read any more."""
         self._data = b""

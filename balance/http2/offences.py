@@ -15,6 +15,7 @@ PER_SECOND: Final = 50.0
 # small messages beside a stream whose client is slow.
 BACKEND_TOKENS: Final = 50_000.0
 BACKEND_PER_SECOND: Final = 5_000.0
+SUSPECT: Final = 0.9  # of the tokens: below it what the connection sends waits for its kind
 GRACEFUL: Final = 0.25  # of the tokens: below it the connection is asked to end by itself
 
 
@@ -36,6 +37,10 @@ class Offences:
         self._last = now
         self.worst = what
         return self._tokens < 0.0
+
+    def is_suspect(self, now: float) -> bool:
+        """Whether there were enough lately that others should not wait for this connection."""
+        return self._tokens + (now - self._last) * self._per_second < self._most * SUSPECT
 
     @property
     def is_many(self) -> bool:

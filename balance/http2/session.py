@@ -150,6 +150,11 @@ class Session:
         """Whether the peer takes extended CONNECT (RFC 8441)."""
         return self._peer_settings.allows_protocol
 
+    def keep(self, data: bytes) -> None:
+        """What was read and is to be looked at later, by feed(b"")."""
+        if not self._is_closed:
+            self._reader.keep(data)
+
     def feed(self, data: bytes, now: float) -> bool:
         """What was read. True: there is more work in what has come; feed(b"") in the next turn."""
         if self._is_closed:

@@ -202,6 +202,21 @@ class ClientConnection(SessionHandler):
         if self._state is not OPEN:
             return
         now = monotonic()
+        offences = self.session.offences
+        if offences.worst and offences.is_suspect(now):
+            self.session.keep(data)
+            self._read_later()
+        else:
+            self._read(data, now)
+
+    def _read_later(self) -> None:
+        """In the turns of those who make work, which have some time of each turn of the event loop together."""
+        if not self._is_paused and not self.transport.is_closing():
+            self._is_paused = True
+            self.transport.pause_reading()
+        self.settings.worker.turns.add(self)
+
+    def _read(self, data: bytes, now: float) -> None:
         self._is_feeding = True
         has_more = self.session.feed(data, now)
         self._is_feeding = False
@@ -238,7 +253,7 @@ class ClientConnection(SessionHandler):
         """Read more of what has come."""
         if self._state is OPEN and self._is_paused:
             try:
-                self.data_received(b"")
+                self._read(b"", monotonic())
             except Exception:
                 self.give_up()
                 raise
@@ -259,10 +274,7 @@ class ClientConnection(SessionHandler):
             return
         if has_more or session.out.parts:
             if session.has_input:
-                if not self._is_paused and not self.transport.is_closing():
-                    self._is_paused = True
-                    self.transport.pause_reading()
-                self.settings.worker.turns.add(self)
+                self._read_later()
             else:
                 self.wake()
         if self._is_paused and not session.has_input and not self.transport.is_closing():

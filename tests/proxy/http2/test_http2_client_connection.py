@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import time
 from dataclasses import replace
 
 import pytest
@@ -56,6 +57,22 @@ async def test_more_frames_than_a_turn_takes_are_read_in_later_ones(stage: Stage
     await client.wire.send(frames.ping(b"12345678", is_ack=False) * 700)
     stream = await client.request()
     assert (await client.reply(stream)).status == 200
+
+
+async def test_who_has_offended_is_read_in_the_turns_that_all_of_his_kind_share(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    assert (await client.reply(await client.request())).status == 200
+    connection, turns = only(stage), stage.worker.turns
+    connection.data_received(frames.ping(b"12345678", is_ack=False))
+    assert len(turns) == 0
+    await client.wire.send(frames.ping(b"12345678", is_ack=False) * 150)
+    await until(lambda: connection.session.offences.is_suspect(time.monotonic()) and not len(turns))
+    connection.data_received(frames.ping(b"12345678", is_ack=False))
+    assert len(turns) == 1
+    assert (await client.reply(await client.request())).status == 200
+    assert (len(turns), connection.session.offences.is_suspect(time.monotonic() + 10)) == (0, False)
 
 
 async def test_replies_of_one_turn_go_out_in_one_write(stage: Stage) -> None:
