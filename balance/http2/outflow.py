@@ -73,15 +73,18 @@ class Outflow:
         if (
             size <= stream.window
             and size <= self.window
-            and size <= self.frame_bytes
+            and size <= TURN_BYTES
             and not stream.held
             and not self._waiting
             and not self.is_blocked
         ):
-            if size or ends:
-                stream.window -= size
-                self.window -= size
-                self._write_data(stream.id, data, size, ends=ends)
+            stream.window -= size
+            self.window -= size
+            if size <= self.frame_bytes:
+                if size or ends:
+                    self._write_data(stream.id, data, size, ends=ends)
+            else:
+                self._write_frames(stream.id, data, size, ends=ends)
             stream.local_ended = ends
             return
         if size or (ends and not stream.held):
@@ -116,6 +119,7 @@ class Outflow:
         self.held_bytes -= stream.held_bytes
         stream.held_bytes = 0
         stream.held.clear()
+        stream.held_at = 0
         stream.held_trailers = b""
         if stream.is_waiting:
             stream.is_waiting = False
@@ -153,6 +157,12 @@ class Outflow:
             self.parts.append(head)
             self.parts.append(data)
 
+    def _write_frames(self, stream_id: int, data: bytes, size: int, *, ends: bool) -> None:
+        most = self.frame_bytes
+        for start in range(0, size, most):
+            part = data[start : start + most]
+            self._write_data(stream_id, part, len(part), ends=ends and start + most >= size)
+
     def _wait(self, stream: Stream) -> None:
         if not stream.is_waiting and (stream.window > 0 or not stream.held_bytes):
             stream.is_waiting = True
@@ -175,11 +185,13 @@ class Outflow:
         room = max(0, min(stream.window, self.window, self.frame_bytes))  # an end without content needs none
         held = stream.held
         first = held[0]
-        if len(first) > room:
-            data = first[:room]
-            held[0] = first[room:]
+        at = stream.held_at
+        if len(first) - at > room:
+            data = first[at : at + room]
+            stream.held_at = at + room
         else:
-            data = first
+            data = first[at:] if at else first
+            stream.held_at = 0
             del held[0]
             if held and len(data) < room:
                 parts = [data]

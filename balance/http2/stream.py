@@ -13,7 +13,7 @@ class Stream:
     """Made by its session; `owner` is whoever serves it."""
 
     __slots__ = (
-        "began_at", "credit", "debt", "ends_after_held", "has_fixed_length", "has_head", "held", "held_bytes",
+        "began_at", "credit", "debt", "ends_after_held", "has_fixed_length", "has_head", "held", "held_at", "held_bytes",
         "held_trailers", "id", "interims", "is_reset", "is_waiting",
         "length", "local_ended", "owner", "received", "remote_ended", "urgency", "window",
     )  # fmt: skip
@@ -33,6 +33,7 @@ class Stream:
         self.local_ended = False
         self.is_reset = False  # by either end; nothing more is sent or told
         self.held: list[bytes] = []  # what waits for room in a window
+        self.held_at = 0  # bytes of the first of it that are sent
         self.held_bytes = 0
         self.held_trailers = b""  # a block that follows them
         self.ends_after_held = False

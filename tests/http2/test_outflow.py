@@ -36,6 +36,17 @@ def test_streams_take_turns_of_a_frame() -> None:
     assert order(session) == [1, 3, 5, 1, 3, 5]
 
 
+def test_content_that_nothing_stops_goes_out_at_once_in_frames_that_the_peer_takes() -> None:
+    session, handler = requested(1)
+    data = bytes(range(256)) * 256
+    session.content(handler.by_id[1], data, ends=True)
+    found = sent(session)
+    assert [(kind, flags, len(payload)) for kind, flags, _, payload in found] == [(DATA, 0, 16_384)] * 3 + [
+        (DATA, END_STREAM, 16_384)
+    ]
+    assert b"".join(payload for _, _, _, payload in found) == data
+
+
 def test_the_urgent_ones_come_first() -> None:
     session, handler = requested(1, 3, 5)
     session.out.is_blocked = True
