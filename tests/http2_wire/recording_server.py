@@ -34,7 +34,7 @@ class Broken(Exception):
 
 
 class RecordingServer:
-    """Answers each request with its method and target, as `protocol` of a backend would say: http1.
+    """Answers each request with its method and target, and with those of its fields whose names begin with x-echo.
 
     `/early/…` is answered at its head; `/two/…` twice; `/slow/…` when `released` is set.
     """
@@ -137,7 +137,8 @@ class RecordingServer:
         if seen.target.startswith(b"/slow/"):
             self.released.wait(60)
         content = seen.method + b" " + seen.target
-        reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content)
+        lines = b"".join(b"%b: %b\r\n" % each for each in seen.fields if each[0].startswith(b"x-echo"))
+        reply = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n" % (lines, len(content))
         if seen.method != b"HEAD":
             reply += content
         if seen.target.startswith(b"/two/"):

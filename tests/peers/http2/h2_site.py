@@ -207,7 +207,7 @@ def start_nghttpd(processes: ServerProcesses, *, tls: Pair | None = None) -> str
     for name, content in (("hello", b"hello\n"), ("big", BIG), ("pieces", BIG[:50_000])):
         (files / name).write_bytes(content)
     port = address.rpartition(":")[2]
-    options = ["--address", "127.0.0.1", "-d", str(files), "--echo-upload"]
+    options = ["--address", "127.0.0.1", "-d", str(files), "--echo-upload", "--verbose"]
     ends = ["--no-tls", port] if tls is None else [port, str(tls.key), str(tls.cert)]
     processes.start("nghttpd", [program("nghttpd"), *options, *ends])
     return address if tls is None else f"https://{address}"
