@@ -40,6 +40,7 @@ RETRIES: Final[dict[RetryOutcome, RetryWord]] = {
     RetryOutcome.NOBODY: RetryWord("no other backend is ready", "one more backend, or those that are out: `balance backends`"),
     RetryOutcome.OFF: RetryWord("the configuration does not ask for it", "`retry.on` and `retry.enabled`"),
     RetryOutcome.RETRY_AFTER: RetryWord(
-        "the backend asks for time (`Retry-After`)", "nothing: the client is told when to come again"
+        "the backend asks for time (`Retry-After`), or not to be asked again (`grpc-retry-pushback-ms`)",
+        "nothing: the client is told when to come again",
     ),
 }

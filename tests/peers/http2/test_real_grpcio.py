@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
+import subprocess
 import sys
 import threading
 import time
@@ -14,12 +17,14 @@ from typing import Any
 import grpc
 import pytest
 from instance_process import Instance, until
+from pem_files import authority
 from server_processes import ServerProcesses, free_port
+
+from balance.grpc.web_frames import TextDecoder
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
 SERVER = Path(__file__).parent / "apps" / "calls_server.py"
-CERTIFICATES = Path(__file__).parents[3] / "deployments" / "examples" / "certificates"
 NO_LIMIT = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -33,8 +38,10 @@ class Site:
 
     def __init__(self, processes: ServerProcesses, **keys: Any) -> None:
         self.ports = {name: free_port() for name in "ab"}
-        for name, port in self.ports.items():
-            processes.start(f"grpc-{name}", [sys.executable, str(SERVER), str(port), name])
+        self._folder = processes.folder
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
+        for name in self.ports:
+            self.begin(name)
         processes.wait_for({name: f"127.0.0.1:{port}" for name, port in self.ports.items()})
         backends = [{"name": name, "address": f"127.0.0.1:{port}"} for name, port in self.ports.items()]
         dead = free_port()
@@ -47,27 +54,44 @@ class Site:
             "listeners": [
                 {"name": "main", "listen": "127.0.0.1:0", "pool": "main"},
                 {"name": "dead", "listen": "127.0.0.1:0", "pool": "dead"},
+                {"name": "web", "listen": "127.0.0.1:0", "pool": "main", "http": {"grpc_web": True}},
             ],
             "pools": {
                 "main": {
                     "backends": backends,
                     "health_check": {"enabled": True, "type": "grpc", "interval": "1s", "timeout": "500ms"},
-                    "retry": {"on": ["connect", "reset", "unavailable"], "budget": {"min_per_second": 1000}},
+                    "retry": {"on": ["connect", "reset", "unavailable", "cancelled"], "budget": {"min_per_second": 1000}},
                 },
                 "dead": {"backends": [{"name": "dead", "address": f"127.0.0.1:{dead}"}]},
             },
         }
         self.instance = Instance(processes.folder, json.dumps({**document, **keys})).ready()
+        for name in self.ports:
+            self.instance.saying(rf"backend main/{name} .* is healthy")
         self.dead = int(self.instance.saying(r"listener dead: \w+ on \S*:(\d+) to ")[1])
+        self.web = int(self.instance.saying(r"listener web: \w+ on \S*:(\d+) to ")[1])
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.instance.port}", options=NO_LIMIT)
 
     def unary(self, method: str, request: bytes = b"", timeout: float | None = PATIENCE_S, **more: Any) -> bytes:
         answer: bytes = self.channel.unary_unary(f"/t.T/{method}")(request, timeout=timeout, **more)
         return answer
 
+    def begin(self, name: str) -> None:
+        """Start a server."""
+        with open(self._folder / f"grpc-{name}.log", "ab") as log:
+            command = [sys.executable, str(SERVER), str(self.ports[name]), name]
+            self._servers[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+    def end(self, name: str) -> None:
+        """Have a server end by itself."""
+        self._servers[name].terminate()
+        self._servers[name].wait(PATIENCE_S)
+
     def close(self) -> None:
         self.channel.close()
         self.instance.destroy()
+        for name in self.ports:
+            self.end(name)
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +210,41 @@ def test_a_listed_status_is_tried_at_the_other_server(site: Site) -> None:
     assert answers.total() == 6
 
 
+@pytest.mark.parametrize("is_text", [False, True])
+@pytest.mark.parametrize(
+    ("method", "message", "messages"), [("echo", b"hello", [b"hello"]), ("count", b"3", [b"0", b"1", b"2"])]
+)
+def test_a_browsers_call_is_served_by_the_same_server(
+    site: Site, method: str, message: bytes, messages: list[bytes], is_text: bool
+) -> None:
+    def frame(data: bytes, flag: bytes = b"\0") -> bytes:
+        return flag + len(data).to_bytes(4, "big") + data
+
+    body, kind = frame(message), "application/grpc-web-text" if is_text else "application/grpc-web+proto"
+    connection = http.client.HTTPConnection("127.0.0.1", site.web, timeout=PATIENCE_S)
+    fields = {"Content-Type": kind, "X-Grpc-Web": "1"}
+    connection.request("POST", f"/t.T/{method}", base64.b64encode(body) if is_text else body, fields)
+    reply = connection.getresponse()
+    got = reply.read()
+    connection.close()
+    if is_text:
+        decoder = TextDecoder()
+        got = decoder.feed(got)
+        assert decoder.is_whole
+    assert (reply.status, (reply.getheader("content-type") or "").partition("+")[0]) == (200, kind.partition("+")[0])
+    said, _, trailers = got.partition(b"\x80")
+    assert said == b"".join(frame(each) for each in messages)
+    assert b"grpc-status:0\r\n" in trailers
+
+
+def test_a_browser_gets_a_status_without_messages(site: Site) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", site.web, timeout=PATIENCE_S)
+    connection.request("POST", "/t.T/fail", b"\0\0\0\0\x017", {"Content-Type": "application/grpc-web+proto"})
+    reply = connection.getresponse()
+    assert (reply.status, reply.getheader("grpc-status"), reply.read()) == (200, "7", b"")
+    connection.close()
+
+
 def test_calls_are_counted_by_status(site: Site) -> None:
     assert site.instance.metric(r'balance_grpc_calls_total\{[^ ]*status="OK"[^ ]*') > 100
     assert site.instance.metric(r'balance_grpc_calls_total\{[^ ]*status="NOT_FOUND"[^ ]*') >= 2
@@ -231,7 +290,7 @@ class Load:
             thread.join(PATIENCE_S)
 
 
-def test_a_server_that_is_drained_and_ended_fails_no_call(processes: ServerProcesses, site: Site) -> None:
+def test_a_server_that_is_drained_fails_no_call(site: Site) -> None:
     load = Load(site)
     load.has_done(50)
     assert site.instance.command("drain", "b")[0] == 0
@@ -244,6 +303,47 @@ def test_a_server_that_is_drained_and_ended_fails_no_call(processes: ServerProce
     load.end()
     assert load.failures == []
     assert after == before
+
+
+def test_a_server_that_ends_by_itself_fails_no_call(site: Site) -> None:
+    """It says so by GOAWAY: what it has not looked at goes elsewhere, and what it has begun ends there. Calls that its library
+    had taken and not begun it ends as CANCELLED."""
+    load = Load(site)
+    load.has_done(50)
+    site.end("b")
+    load.has_done(100)
+    site.begin("b")
+    before = load.answers[b"b"]
+    until(lambda: load.answers[b"b"] > before or load.failures, "b is back")
+    load.end()
+    assert load.failures == []
+
+
+def test_tls_on_both_sides_speaks_it_by_negotiation(processes: ServerProcesses) -> None:
+    ca = authority()
+    certificate, key = ca.issue("localhost")[:2]
+    tls_port = free_port()
+    processes.start("grpc-tls", [sys.executable, str(SERVER), str(tls_port), "tls", str(certificate), str(key)])
+    processes.wait_for({"grpc-tls": f"127.0.0.1:{tls_port}"})
+    document = {
+        "admin": {"listen": "127.0.0.1:0"},
+        "listeners": [{"name": "main", "listen": "127.0.0.1:0", "pool": "main"}],
+        "tls": {"enabled": True, "certificates": [{"cert_file": str(certificate), "key_file": str(key)}]},
+        "pools": {
+            "main": {
+                "backends": [{"name": "s", "address": f"https://localhost:{tls_port}", "protocol": "auto"}],
+                "tls": {"ca_file": str(ca.cert)},
+            }
+        },
+    }
+    instance = Instance(processes.folder, json.dumps(document)).ready()
+    try:
+        credentials = grpc.ssl_channel_credentials(ca.cert.read_bytes())
+        options = [("grpc.ssl_target_name_override", "localhost")]
+        with grpc.secure_channel(f"127.0.0.1:{instance.port}", credentials, options) as channel:
+            assert channel.unary_unary("/t.T/name")(b"", timeout=PATIENCE_S) == b"tls"
+    finally:
+        instance.destroy()
 
 
 @pytest.mark.long
