@@ -13,7 +13,7 @@ AT_ONCE = 2000  # requests that are made before they are measured
 
 def sessions() -> Iterator[tuple[str, Callable[[], object]]]:
     numbers = itertools.count(1_000_000)
-    yield "http2, a request of 14 fields and its reply, seen before", exchange(Client.page)
+    yield "http2, a request of 13 fields and its reply, seen before", exchange(Client.page)
     unlike = exchange(lambda client: client.page((b"x-request-id", b"%d" % next(numbers))))
     yield "http2, the same with a field that is new", unlike
     yield "http2, a connection and its first request", first
