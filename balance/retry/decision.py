@@ -64,7 +64,6 @@ class RetryContext:
     status: int = 0  # of STATUS and GRPC_STATUS
     has_reply_begun: bool = False  # part of the reply has arrived or was sent to the client
     has_retry_after: bool = False  # Retry-After, or a gRPC server that does not want to be asked again
-    pushback_s: float = -1.0  # what a gRPC server asks to wait for; negative when it does not say
     is_idempotent: bool = True  # by its method or Idempotency-Key
     is_buffered: bool = True  # everything that was sent can be sent again
     has_untried_backend: bool = True  # a ready backend was not tried yet
@@ -72,6 +71,7 @@ class RetryContext:
     connects: int = 0  # failed connects
     waits: int = 0  # backoff delays so far
     left_s: float = math.inf  # the rest of timeouts.request
+    pushback_s: float = -1.0  # what a gRPC server asks to wait for; negative when it does not say
 
 
 class RetryPolicy:
