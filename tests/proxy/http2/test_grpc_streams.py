@@ -10,7 +10,7 @@ from rawclient import Message, Wire, chunked
 from scripts import says_and_waits
 from stage import Stage, serve, until
 
-from balance.config.model import HttpConfig, Limits, Timeouts
+from balance.config.model import HealthCheck, HttpConfig, Limits, PassiveChecks, Timeouts
 from balance.grpc.web_frames import trailers_frame
 from balance.http2.errors import CANCEL
 from balance.model import Why
@@ -134,6 +134,18 @@ async def test_a_cancelled_call_is_the_clients(stage: Stage) -> None:
     await gone.wait()
     await until(lambda: calls(stage) == {1: 1})
     assert stage.cell(stage.backend_states[0].block + counters.FAILURES) == 0
+
+
+async def test_a_backend_that_speaks_grpc_web_itself_is_not_blamed_for_it(stage: Stage) -> None:
+    """Its status is a part of the body, which nobody looks into."""
+    frame = trailers_frame(b"grpc-status:0\r\n")
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web\r\nContent-Length: %d\r\n\r\n" % len(MESSAGE + frame)
+    stage.backend(serve(head + MESSAGE + frame))
+    await stage.open(http=H2C, health_check=HealthCheck(passive=PassiveChecks()))
+    got = await call(stage, kind=((b"content-type", b"application/grpc-web"),))
+    assert got.body == MESSAGE + frame
+    assert stage.cell(stage.backend_states[0].block + counters.BLAMED) == 0
+    assert calls(stage) == {}
 
 
 async def test_a_call_of_the_web_gets_its_status_in_the_body_alone(stage: Stage) -> None:

@@ -59,10 +59,8 @@ def begin_call(exchange: Exchange) -> GrpcCall | None:
             return None  # nobody speaks it over HTTP/1
     elif exchange.settings.grpc_web:
         _as_grpc(request, kind, content_type)
-    elif request.minor != 2:
-        return None
     else:
-        kind = GRPC  # the backend understands gRPC-Web
+        return None  # the backend understands gRPC-Web, and its status is a part of the body
     value = value_of(fields.forward, _TIMEOUT)
     call = GrpcCall(kind, fields, read_timeout_s(value) if value else UNREADABLE)
     exchange.client.limit_total(exchange.started + call.total_s(exchange.settings))
@@ -197,7 +195,7 @@ class GrpcCall:
         if outcome is _OK:
             end = exchange.status
             response = self._response
-            if response is not None and end == 200 and kind_of(value_of(response.forward, CONTENT_TYPE)) != NOT_GRPC:
+            if response is not None and end == 200 and kind_of(value_of(response.forward, CONTENT_TYPE)) == GRPC:
                 end = self._judge(exchange, response)
         first_byte_s = exchange.head_at - lease.started if exchange.head_at else None
         lease.release(outcome, now, first_byte_s, end)
