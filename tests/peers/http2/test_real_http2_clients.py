@@ -89,6 +89,7 @@ ASSETS = 150
 
 def test_a_browser_loads_a_page_of_150_assets(front: Front) -> None:
     """Over one connection; and a WebSocket beside them, by extended CONNECT where that is offered."""
+    connections = front.instance.metric("balance_connections_total")
     playwright_api = pytest.importorskip("playwright.sync_api")
     path = program("chromium")
     with playwright_api.sync_playwright() as playwright:
@@ -125,3 +126,5 @@ def test_a_browser_loads_a_page_of_150_assets(front: Front) -> None:
         )
         browser.close()
     assert found == {"loaded": ASSETS, "protocols": ["h2"], "said": "hello"}
+    assert front.instance.metric("balance_connections_total") == connections + 1  # that of the WebSocket, too
+    assert "Traceback" not in front.instance.log
