@@ -125,6 +125,7 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 paths.listener(index, "http.h2c"),
                 "has no effect: with TLS it is tls.alpn_protocols that offers HTTP/2, and does unless you say otherwise",
             )
+        yield from _grpc(config, listener, index, paths)
         if timeouts.keepalive_s and timeouts.client_header_s >= timeouts.keepalive_s:
             yield (
                 paths.listener(index, "timeouts.client_header", "timeouts.keepalive"),
@@ -149,6 +150,17 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 f"request, {format_duration(timeouts.request_s)}, is over before connect, "
                 f"{format_duration(timeouts.connect_s)}, can fail: no other backend is tried",
             )
+
+
+def _grpc(config: Config, listener: ListenerConfig, index: int, paths: KeyPaths) -> Iterator[Finding]:
+    ages = listener.http.http2
+    if ages.max_connection_age_grace_s and not ages.max_connection_age_s:
+        path = paths.listener(index, "http.http2.max_connection_age_grace")
+        yield path, "has no effect: without max_connection_age no connection is old"
+    backends = [backend for name in listener.pools for backend in config.pool(name).backends]
+    if listener.http.grpc_web and backends and all(backend.protocol == "http1" for backend in backends):
+        path = paths.listener(index, "http.grpc_web")
+        yield path, "calls go to backends as gRPC, which needs HTTP/2, and none has it: write protocol: h2c, h2 or auto"
 
 
 def _speaks_h2c(listener: ListenerConfig) -> bool:

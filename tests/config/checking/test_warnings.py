@@ -282,3 +282,17 @@ def test_h2c_is_for_listeners_without_tls() -> None:
     message = "has no effect: with TLS it is tls.alpn_protocols that offers HTTP/2, and does unless you say otherwise"
     assert f"f.yaml:8:13: http.h2c: {message}" in warnings_of(QUIET + tls + "http: {h2c: true}\n")
     assert not any("h2c" in each for each in warnings_of(QUIET + "http: {h2c: true}\n"))
+
+
+def test_grpc_web_wants_backends_that_speak_http2() -> None:
+    message = "calls go to backends as gRPC, which needs HTTP/2, and none has it: write protocol: h2c, h2 or auto"
+    assert warnings_of(QUIET + "http: {grpc_web: true}\n") == [f"f.yaml:7:18: http.grpc_web: {message}"]
+    assert warnings_of(QUIET + "http: {grpc_web: true}\nbackend_protocol: h2c\n") == []
+
+
+def test_a_grace_is_for_connections_that_grow_old() -> None:
+    found = warnings_of(QUIET + "http: {http2: {max_connection_age_grace: 1m}}\n")
+    assert found == [
+        "f.yaml:7:42: http.http2.max_connection_age_grace: has no effect: without max_connection_age no connection is old"
+    ]
+    assert warnings_of(QUIET + "http: {http2: {max_connection_age: 5m, max_connection_age_grace: 1m}}\n") == []

@@ -54,6 +54,7 @@ class Site:
             "listeners": [
                 {"name": "main", "listen": "127.0.0.1:0", "pool": "main"},
                 {"name": "dead", "listen": "127.0.0.1:0", "pool": "dead"},
+                {"name": "aged", "listen": "127.0.0.1:0", "pool": "main", "http": {"http2": {"max_connection_age": "300ms"}}},
                 {"name": "web", "listen": "127.0.0.1:0", "pool": "main", "http": {"grpc_web": True}},
             ],
             "pools": {
@@ -69,6 +70,7 @@ class Site:
         for name in self.ports:
             self.instance.saying(rf"backend main/{name} .* is healthy")
         self.dead = int(self.instance.saying(r"listener dead: \w+ on \S*:(\d+) to ")[1])
+        self.aged = int(self.instance.saying(r"listener aged: \w+ on \S*:(\d+) to ")[1])
         self.web = int(self.instance.saying(r"listener web: \w+ on \S*:(\d+) to ")[1])
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.instance.port}", options=NO_LIMIT)
 
@@ -256,10 +258,11 @@ def test_calls_are_counted_by_status(site: Site) -> None:
 class Load:
     """Calls of several kinds, by threads, until it is over; what failed."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, port: int = 0) -> None:
+        """`port` is that of another listener than the usual one."""
+        self._port = port or site.instance.port
         self.answers: Counter[bytes] = Counter()
         self.failures: list[str] = []
-        self._site = site
         self._is_over = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(4)]
         for thread in self._threads:
@@ -267,7 +270,7 @@ class Load:
 
     def _run(self, number: int) -> None:
         options = [*NO_LIMIT, ("grpc.use_local_subchannel_pool", 1)]
-        with grpc.insecure_channel(f"127.0.0.1:{self._site.instance.port}", options=options) as channel:
+        with grpc.insecure_channel(f"127.0.0.1:{self._port}", options=options) as channel:
             while not self._is_over.is_set():
                 try:
                     self.answers[channel.unary_unary("/t.T/name")(b"", timeout=PATIENCE_S)] += 1
@@ -315,6 +318,17 @@ def test_a_server_that_ends_by_itself_fails_no_call(site: Site) -> None:
     site.begin("b")
     before = load.answers[b"b"]
     until(lambda: load.answers[b"b"] > before or load.failures, "b is back")
+    load.end()
+    assert load.failures == []
+
+
+def test_connections_that_grow_old_again_and_again_fail_no_call(site: Site) -> None:
+    def taken() -> float:
+        return site.instance.metric("balance_connections_total")
+
+    before = taken()
+    load = Load(site, site.aged)
+    until(lambda: taken() >= before + 12 or load.failures, "each of four channels has had three connections")
     load.end()
     assert load.failures == []
 
