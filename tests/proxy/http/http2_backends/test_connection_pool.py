@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from h2.settings import SettingCodes
 from h2_backend import Asked, H2Backend, Peer, replies
@@ -153,3 +154,58 @@ async def test_a_connect_timeout_is_that_of_the_dial(stage: Stage) -> None:
     found = await asyncio.gather(*(ask(stage) for _ in range(3)))
     assert {reply.status for reply in found} == {504}
     assert stage.whys == {Why.CONNECT_TIMEOUT: 3}
+
+
+async def test_max_connections_counts_requests(stage: Stage) -> None:
+    release = asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    def answer(peer: Peer, asked: Asked) -> None:
+        async def later() -> None:
+            await release.wait()
+            peer.answer(asked.stream_id)
+            await peer.flush()
+
+        tasks.append(asyncio.get_running_loop().create_task(later()))
+
+    played = H2Backend(answer)
+    stage.backend(played.script)
+    await stage.open(protocol="h2c", limits=[2])
+    asking = [asyncio.create_task(ask(stage)) for _ in range(5)]
+    await until(lambda: len(played.asked) == 2)
+    assert stage.active == 2
+    release.set()
+    assert {reply.status for reply in await asyncio.gather(*asking)} == {200}
+    await asyncio.gather(*tasks)
+    assert len(played.peers) == 1
+
+
+async def test_a_backend_that_a_reload_removes_ends_what_it_has(stage: Stage) -> None:
+    played = H2Backend(lambda peer, asked: None)
+    backend, other = stage.backend(played.script), stage.backend(replies(b"other").script)
+    await stage.open(protocol="h2c")
+    asking = asyncio.create_task(ask(stage))
+    await until(lambda: played.asked)
+    config = stage.snapshot.config
+    pool = config.pools[0]
+    left = tuple(each for each in pool.backends if each.address == other.address)
+    await stage.reload(replace(config, pools=(replace(pool, backends=left),)))
+    assert (await ask(stage)).body == b"other"
+    assert played.peers[0].terminated is None
+    played.peers[0].answer(1, b"late")
+    await played.peers[0].flush()
+    assert (await asking).body == b"late"
+    await until(lambda: played.peers[0].terminated == 0)
+    assert len(backend.wires) == 1
+
+
+async def test_connections_that_take_no_requests_are_no_backend(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.send(frames.settings([(frames.MAX_CONCURRENT_STREAMS, 0)]))
+        await wire.has_ended()
+
+    backend = stage.backend(script)
+    await stage.open(protocol="h2c", timeouts=Timeouts(read_s=0.3))
+    await ask(stage)  # it may be sent before the limit is known, and is never answered
+    assert (await ask(stage)).status == 502
+    assert len(backend.wires) < 12

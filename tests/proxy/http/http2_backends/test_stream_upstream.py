@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from h2.errors import ErrorCodes
 from h2_backend import Asked, H2Backend, Peer, replies
-from rawclient import Message, chunked, get, post
+from rawclient import Message, Wire, chunked, get, post
 from stage import Stage, until
 
 from balance.config.model import HttpConfig, Timeouts
@@ -235,3 +235,38 @@ async def test_a_reset_before_the_reply_is_the_backends_failure(stage: Stage) ->
     assert stage.whys == {Why.RESET_BEFORE_RESPONSE: 2}
     assert stage.count(backend, counters.FAILURES) == 2
     assert len(backend.wires) == 1
+
+
+async def test_a_client_of_http_1_0_gets_content_without_chunks(stage: Stage) -> None:
+    stage.backend(replies(b"body", trailers=True).script)
+    await stage.open(protocol="h2c")
+    client = await stage.client()
+    await client.send(b"GET / HTTP/1.0\r\n\r\n")
+    head, _, body = (await client.rest()).partition(b"\r\n\r\n")
+    assert body == b"body"
+    assert b"chunked" not in head
+
+
+async def test_who_waits_for_a_100_gets_the_backends(stage: Stage) -> None:
+    async def script(wire: Wire) -> None:
+        peer = Peer(wire, {})
+        peer.h2.initiate_connection()
+        await peer.flush()
+        while 1 not in peer.asked:
+            await peer.events()
+        assert peer.asked[1].get("expect") == "100-continue"
+        peer.h2.send_headers(1, [(":status", "100")])
+        await peer.flush()
+        while not peer.asked[1].is_whole:
+            await peer.events()
+        peer.answer(1, bytes(peer.asked[1].body))
+        await peer.flush()
+        await wire.has_ended()
+
+    stage.backend(script)
+    await stage.open(protocol="h2c")
+    client = await stage.client()
+    await client.send(post(b"", "Expect: 100-continue").replace(b"Length: 0", b"Length: 4"))
+    assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    await client.send(b"body")
+    assert (await client.reply()).body == b"body"
