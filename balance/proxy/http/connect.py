@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from balance.errors import UpstreamError
 from balance.http1.head import Request
 from balance.model import BACKEND_TLS
-from balance.proxy.http.http2_backends.connection_pool import ConnectionPool, is_only_http1, needs_http1
+from balance.proxy.http.http2_backends.connection_pool import ConnectionPool, is_for_http1, is_only_http1
 from balance.proxy.http.tls_upstream import TlsUpstream
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.net import system_calls
@@ -60,7 +60,7 @@ def take_parked(backend: Backend, request: Request, now: float) -> Upstream | No
 def _take_shared(backend: Backend, request: Request, now: float) -> Upstream | None:
     """A stream; or a parked upstream of HTTP/1.1, which a backend of protocol `auto` may have, too."""
     is_safe = request.method in IDEMPOTENT
-    if backend.shared is not None and not (needs_http1(request) and (backend.protocol == "auto" or is_only_http1(request))):
+    if backend.shared is not None and not (is_for_http1(request) and (backend.protocol == "auto" or is_only_http1(request))):
         pool: ConnectionPool = backend.shared  # type: ignore[assignment]  # nothing else is there
         upstream = pool.take(now, is_safe=is_safe)
         if upstream is not None:
@@ -82,17 +82,20 @@ async def connect(
     timeout_s: float,
     proxy_header: bytes = b"",
     ids: RequestIds = NO_REQUEST,
+    *,
+    needs_http1: bool = False,
 ) -> Upstream | UpstreamError:
     """Dial: a new upstream, or the error. Counts both; the error is returned, not raised, as the exchange may have ended.
 
     `proxy_header` goes before all else; the upstream is then one client's alone, see ConnectionAuth. `ids`: for the log.
-    Where requests share connections, there may be no dial for this one alone.
+    Where requests share connections, there may be no dial for this one alone; `needs_http1`: not for this request.
     """
     if backend.protocol:
         if backend.shared is None:
             backend.shared = ConnectionPool(worker, backend)
         pool = cast(ConnectionPool, backend.shared)
-        return await pool.connect(request, timeout_s, ids, is_safe=request.method in IDEMPOTENT)
+        is_safe = request.method in IDEMPOTENT
+        return await pool.connect(request, timeout_s, ids, is_safe=is_safe, needs_http1=needs_http1)
     worker.row.cells[backend.block + counters.CONNECTS] += 1
     worker.descriptors.dialling()
     tls = backend.tls

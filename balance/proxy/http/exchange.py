@@ -431,7 +431,16 @@ class Exchange:
 
     async def _connect(self, lease: Lease, proxy_header: bytes) -> None:
         settings = self.settings
-        result = await connect(settings.worker, lease.backend, self.request, settings.connect_s, proxy_header, self.ids())
+        needs_http1 = self.resend is not None and self.resend.needs_http1
+        result = await connect(
+            settings.worker,
+            lease.backend,
+            self.request,
+            settings.connect_s,
+            proxy_header,
+            self.ids(),
+            needs_http1=needs_http1,
+        )
         self.dial_ended(result, lease, proxy_header)
 
     def dial_ended(self, result: Upstream | UpstreamError, lease: Lease, proxy_header: bytes) -> None:
@@ -851,12 +860,14 @@ class Exchange:
         else:
             self._failed_try().not_connected(error)
 
-    def upstream_unprocessed(self) -> None:
-        """The backend has looked at nothing of the request, and says so (RFC 9113 section 8.7)."""
+    def upstream_unprocessed(self, *, needs_http1: bool = False) -> None:
+        """The backend has looked at nothing of the request, and says so (RFC 9113 section 8.7). `needs_http1`: it wants it over
+        HTTP/1.1.
+        """
         if self._state is not SENT or self._partial_head or self.interims:
             self.fail(502, Why.BAD_RESPONSE, "the backend refused a request that it had begun to answer", Outcome.FAILED)
         else:
-            self._failed_try().unprocessed()
+            self._failed_try().unprocessed(needs_http1=needs_http1)
 
     def upstream_reset(self, exc: Exception) -> None:
         """The backend has ended this request alone, and its connection goes on: no close has crossed the request."""

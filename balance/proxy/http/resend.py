@@ -66,7 +66,7 @@ class Resend:
     """The failed tries of one exchange; made at the first of them."""
 
     __slots__ = ("_connects", "_exchange", "_paid_from", "_races", "_refusals", "_waits", "again", "failures", "is_waiting",
-                 "last_error", "tried", "try_began")  # fmt: skip
+                 "last_error", "needs_http1", "tried", "try_began")  # fmt: skip
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -79,6 +79,7 @@ class Resend:
         self._connects = 0  # failed dials
         self._races = 0  # sends that met the close of an idle connection; not counted as tries
         self._refusals = 0  # sends that the backend has not looked at; not counted as tries, either
+        self.needs_http1 = False  # a backend wants the request over HTTP/1.1
         self._waits = 0
         self._paid_from: Budget | None = None  # the budget that the current try is charged to, until done()
 
@@ -172,7 +173,7 @@ class Resend:
         self.not_again(RetryOutcome.BODY if may_repeat else RetryOutcome.METHOD)
         exchange.fail(502, Why.RESET_ON_REUSE, "the backend closed as the request arrived", Outcome.ABORTED)
 
-    def unprocessed(self) -> None:
+    def unprocessed(self, *, needs_http1: bool) -> None:
         """The backend has not looked at the request: GOAWAY, or REFUSED_STREAM (RFC 9113 section 8.7).
 
         Sent again at once whatever its method, without a failure of the backend and not on the budget: first on another
@@ -190,6 +191,7 @@ class Resend:
         self.done()
         self._remember(lease, Why.STREAM_REFUSED.word, now)
         self._refusals += 1
+        self.needs_http1 |= needs_http1
         tried = [*self.tried, lease.backend]
         if self._refusals == 1 or not any(backend not in tried for backend in settings.pool.ready):
             self.try_began = now

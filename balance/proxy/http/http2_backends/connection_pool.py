@@ -32,7 +32,7 @@ ROUNDS: Final = 4  # dials that one request waits for, as others may have taken 
 _ENDED: Final = UpstreamError(TryPhase.CONNECT, Why.CONNECT_FAILED, "it was closed as soon as it was made")
 
 
-def needs_http1(request: Request) -> bool:
+def is_for_http1(request: Request) -> bool:
     """Whether it is one for HTTP/1.1: an upgrade (RFC 9113 section 8.6), or credentials that are a connection's (RFC 4559)."""
     return bool(request.fields.upgrade) or request.fields.has_connection_auth
 
@@ -88,9 +88,11 @@ class ConnectionPool:
                 return found.use()
             found.discard()
 
-    async def connect(self, request: Request, timeout_s: float, ids: RequestIds, *, is_safe: bool) -> Upstream | UpstreamError:
+    async def connect(
+        self, request: Request, timeout_s: float, ids: RequestIds, *, is_safe: bool, needs_http1: bool
+    ) -> Upstream | UpstreamError:
         """An upstream on a new connection, or on one that has got room meanwhile; or why there is none."""
-        if needs_http1(request) and (self._is_auto or is_only_http1(request)):
+        if needs_http1 or (is_for_http1(request) and (self._is_auto or is_only_http1(request))):
             return await self._dial_http1(timeout_s, ids)
         for _ in range(ROUNDS):
             upstream = self.take(monotonic(), is_safe=is_safe)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HELD_MOST: Final = 65_536  # bytes of a request's body that wait for the backend's windows; with more its client waits
 HELD_LEAST: Final = 16_384  # with so many it goes on
 
+_USUAL_HOST: Final = b"\r\nHost: "
 _HOST: Final = re.compile(rb"(?i)\r\nhost:[ \t]*([^\r\n]*)")
 _FRAMING: Final = re.compile(rb"(?i)\r\n(?:(transfer-encoding):|content-length:[ \t]*([0-9]+))")
 
@@ -66,9 +67,8 @@ class StreamUpstream(Upstream):
         line_end = head.find(b"\r\n")
         method, _, rest = head[:line_end].partition(b" ")
         target = rest[: rest.rfind(b" ")]
-        host = _HOST.search(head)
-        framing = _FRAMING.search(head)
         ends = True
+        framing = None if exchange.upload is None else _FRAMING.search(head)
         if framing is not None:
             if framing[1] is not None:
                 self._body = ChunkedBody(decode=True, underscores="pass")
@@ -79,7 +79,7 @@ class StreamUpstream(Upstream):
         block = encode_request(
             method,
             b"http" if self.backend.tls is None else b"https",
-            b"" if host is None else host[1],
+            _authority(head),
             target,
             head[line_end + 2 : -2],
         )
@@ -239,3 +239,12 @@ class StreamUpstream(Upstream):
 
     def has_read_request(self, exc: Exception | None) -> bool:
         return not self.held_bytes and Upstream.has_read_request(self, exc)
+
+
+def _authority(head: bytes) -> bytes:
+    """The value of Host, of which a head has one."""
+    start = head.find(_USUAL_HOST) + len(_USUAL_HOST)
+    if start < len(_USUAL_HOST):
+        host = _HOST.search(head)
+        return b"" if host is None else host[1]
+    return head[start : head.find(b"\r", start)].strip(b" \t")

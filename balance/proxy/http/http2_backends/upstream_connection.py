@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final, cast
 
 from balance.http1.response import MAX_FIELDS, MAX_HEAD
-from balance.http2.errors import NO_ERROR, REFUSED_STREAM
+from balance.http2.errors import HTTP_1_1_REQUIRED, NO_ERROR, REFUSED_STREAM
 from balance.http2.handler import SessionHandler
 from balance.http2.response_head import ResponseHead
 from balance.http2.session import Session, SessionLimits
@@ -382,6 +382,8 @@ class UpstreamConnection(SessionHandler):
             exchange.upstream_malformed(detail)
         elif code == REFUSED_STREAM:
             exchange.upstream_unprocessed()
+        elif code == HTTP_1_1_REQUIRED and self.backend.protocol == "auto":
+            exchange.upstream_unprocessed(needs_http1=True)
         else:
             exchange.upstream_reset(_BROKEN_OFF)
 

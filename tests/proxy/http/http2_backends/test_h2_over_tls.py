@@ -9,10 +9,12 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import StreamEnded
 from pem_files import authority, read
-from rawclient import Message, get
+from rawclient import Message, get, post
 from stage import Stage
 from tls_server import answering, server_context, tls_server
 
+from balance.http2 import frames
+from balance.http2.errors import HTTP_1_1_REQUIRED
 from balance.model import Why
 from balance.runtime import counters
 from balance.tls.settings import BackendTls
@@ -126,6 +128,27 @@ async def test_credentials_of_a_connection_go_over_http1(stage: Stage) -> None:
         await stage.open(server.address, tls_to=TLS, protocol="auto")
         assert (await ask(stage, get("/", "Authorization: NTLM TlRMTVNTUAAB"))).body == b"ok"
         assert chosen.protocols == ["http/1.1"]
+
+
+async def test_what_a_backend_wants_over_http1_is_sent_so(stage: Stage) -> None:
+    """As IIS does, for sites with Windows authentication."""
+    protocols = []
+
+    def handler(connection: ssl.SSLSocket) -> None:
+        protocols.append(connection.selected_alpn_protocol())
+        if protocols[-1] != "h2":
+            answering()(connection)
+            return
+        while b"body" not in connection.recv(65536):
+            pass
+        connection.sendall(frames.settings(()) + frames.rst_stream(1, HTTP_1_1_REQUIRED))
+        connection.recv(65536)
+
+    with tls_server(context("h2", "http/1.1"), handler) as server:
+        await stage.open(server.address, tls_to=TLS, protocol="auto")
+        assert (await ask(stage, post(b"body"))).status == 200
+        assert protocols == ["h2", "http/1.1"]
+        assert stage.whys == {Why.OK: 1}
 
 
 async def test_a_reload_that_changes_the_protocol_uses_no_connection_again(stage: Stage) -> None:
