@@ -67,17 +67,23 @@ class ConnectionTimer(Timed):
     all of them, as most streams live shorter than it takes to be put there and taken out.
     """
 
-    __slots__ = ("_connection",)
+    __slots__ = ("connection",)
 
     def __init__(self, connection: ClientConnection) -> None:
         self.deadline = self.looked_at = NEVER  # Timed.__init__() in line
-        self._connection = connection
+        self.connection: ClientConnection | None = connection  # until it is gone
 
     def expire(self, now: float) -> None:
-        self._connection.expire(now)
+        self.deadline = NEVER
+        if self.connection is not None:
+            self.connection.expire(now)
 
     def give_up(self) -> None:
-        self._connection.give_up()
+        if self.connection is not None:
+            self.connection.give_up()
+
+
+_NOBODY: Final = SessionHandler()  # in the place of a connection that is gone
 
 
 class ClientConnection(SessionHandler):
@@ -181,6 +187,8 @@ class ClientConnection(SessionHandler):
         self.timer.deadline = NEVER
         if self.connection_auth is not None:
             self.connection_auth.close()
+        self.timer.connection = None  # each holds the other: else they would wait for the garbage collector
+        self.session.handler = _NOBODY
 
     def _end_streams(self, *, is_bug: bool = False) -> None:
         """The client is not there any more, or is not served any more."""

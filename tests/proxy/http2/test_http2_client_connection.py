@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import time
@@ -18,8 +19,10 @@ from balance.config.model import Config, Http2, HttpConfig, Timeouts
 from balance.http2 import frames
 from balance.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 from balance.http2.frames import LAST_STREAM_ID, PREFACE
+from balance.http2.session import Session
 from balance.model import Why
 from balance.proxy.http2.client_connection import ClientConnection, lifetime_s
+from balance.proxy.http2.client_stream import ClientStream
 from balance.runtime import counters
 
 H2C = HttpConfig(h2c=True)
@@ -397,3 +400,21 @@ async def test_an_idle_connection_ends_when_it_is_old(stage: Stage) -> None:
 
 def test_connections_that_began_together_do_not_end_together() -> None:
     assert (lifetime_s(100.0, 0.0), lifetime_s(100.0, 0.5), lifetime_s(100.0, 1.0)) == pytest.approx((90, 100, 110))
+
+
+async def test_what_is_gone_waits_for_no_garbage_collector(stage: Stage) -> None:
+    stage.backend(slow)
+    await stage.open(http=H2C)
+    gc.collect()
+    gc.disable()
+    try:
+        client, (first, _) = await begun(stage, "/slow", "/slow")
+        await client.reset(first)
+        await client.reply(await client.request("/1"))
+        client.wire.close()
+        await stage.settled()
+        await asyncio.sleep(0)
+        kinds = (ClientConnection, ClientStream, Session)
+        assert [type(each) for each in gc.get_objects() if isinstance(each, kinds)] == []
+    finally:
+        gc.enable()
