@@ -89,10 +89,10 @@ _NOBODY: Final = SessionHandler()  # in the place of a connection that is gone
 class ClientConnection(SessionHandler):
     """One connection. Its streams are the clients of exchanges."""
 
-    __slots__ = ("_address", "_age_at", "_by", "_cut_at", "_holder", "_idle_since", "_is_due", "_is_feeding", "_is_over",
-                 "_is_paused", "_said_goodbye", "_state", "_taken", "_written", "after_host", "before_host", "blocked",
-                 "clients", "connection_auth", "is_judged", "is_trace_trusted", "is_trusted", "peer", "session", "settings",
-                 "timer", "transport", "verified")  # fmt: skip
+    __slots__ = ("_address", "_age_at", "_by", "_cut_at", "_fresh", "_holder", "_idle_since", "_is_due", "_is_feeding",
+                 "_is_over", "_is_paused", "_is_wary", "_said_goodbye", "_state", "_taken", "_written", "after_host",
+                 "before_host", "blocked", "clients", "connection_auth", "is_judged", "is_trace_trusted", "is_trusted",
+                 "peer", "session", "settings", "timer", "transport", "verified")  # fmt: skip
 
     transport: asyncio.Transport  # set by connection_made()
     session: Session  # likewise
@@ -110,6 +110,8 @@ class ClientConnection(SessionHandler):
         self._address = address
         self._state = OPEN
         self._is_feeding = False
+        self._is_wary = False  # it has offended lately
+        self._fresh: list[tuple[Stream, ClientStream, RequestHead, bool]] | None = None  # requests that are to begin
         self._is_due = False  # a turn will come
         self._is_over = False  # a fault has ended it
         self._is_paused = False  # it is not read from: more has come than was read in its turn
@@ -211,11 +213,13 @@ class ClientConnection(SessionHandler):
             return
         now = monotonic()
         offences = self.session.offences
-        if offences.worst and offences.is_suspect(now):
-            self.session.keep(data)
-            self._read_later()
-        else:
-            self._read(data, now)
+        if offences.worst:
+            self._is_wary = offences.is_suspect(now)
+            if self._is_wary:
+                self.session.keep(data)
+                self._read_later()
+                return
+        self._read(data, now)
 
     def _read_later(self) -> None:
         """In the turns of those who make work, which have some time of each turn of the event loop together."""
@@ -227,6 +231,8 @@ class ClientConnection(SessionHandler):
     def _read(self, data: bytes, now: float) -> None:
         self._is_feeding = True
         has_more = self.session.feed(data, now)
+        if self._fresh is not None:
+            self._start_fresh()
         self._is_feeding = False
         self._end_turn(has_more, now)
 
@@ -302,7 +308,20 @@ class ClientConnection(SessionHandler):
     # --- calls from the session -----------------------------------------------------------------------
 
     def on_request(self, stream: Stream, head: RequestHead, *, ends: bool) -> None:
-        self._begin(stream).start(head, ends=ends)
+        made = self._begin(stream)
+        if not self._is_wary:
+            made.start(head, ends=ends)
+        elif self._fresh is None:
+            self._fresh = [(stream, made, head, ends)]
+        else:
+            self._fresh.append((stream, made, head, ends))
+
+    def _start_fresh(self) -> None:
+        """What a client who has offended asks for begins when all of its turn was read: much of it is reset by then."""
+        fresh, self._fresh = self._fresh, None
+        for stream, made, head, ends in fresh or ():
+            if stream.owner is made and not stream.is_reset:
+                made.start(head, ends=ends)
 
     def on_too_large(self, stream: Stream, *, ends: bool) -> None:
         self._begin(stream).refuse_head()
@@ -331,16 +350,22 @@ class ClientConnection(SessionHandler):
     def on_content(self, stream: Stream, content: bytes, *, ends: bool) -> None:
         owner = stream.owner
         assert isinstance(owner, ClientStream)
+        if self._fresh is not None:
+            self._start_fresh()
         owner.received(content, b"", ends=ends)
 
     def on_trailers(self, stream: Stream, lines: bytes) -> None:
         owner = stream.owner
         assert isinstance(owner, ClientStream)
+        if self._fresh is not None:
+            self._start_fresh()
         owner.received(b"", lines, ends=True)
 
     def on_reset(self, stream: Stream, code: int, detail: str, *, is_ours: bool) -> None:
         owner = stream.owner
         if isinstance(owner, ClientStream):
+            if is_ours and self._fresh is not None and any(made is owner for _, made, _, _ in self._fresh):
+                self.on_malformed(detail)
             owner.reset(detail, is_ours=is_ours)
 
     def on_settings(self) -> None:

@@ -78,6 +78,53 @@ async def test_who_has_offended_is_read_in_the_turns_that_all_of_his_kind_share(
     assert (len(turns), connection.session.offences.is_suspect(time.monotonic() + 10)) == (0, False)
 
 
+async def offended(stage: Stage, client: Http2Client) -> None:
+    """The client has, and is suspect for some seconds."""
+    assert (await client.reply(await client.request())).status == 200
+    await client.wire.send(frames.ping(b"12345678", is_ack=False) * 150)
+    offences = only(stage).session.offences
+    await until(lambda: offences.is_suspect(time.monotonic()) and not len(stage.worker.turns))
+
+
+async def test_what_is_reset_in_its_turn_by_who_has_offended_reaches_no_backend(stage: Stage) -> None:
+    asked: list[tuple[str, bytes]] = []
+
+    async def script(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            asked.append((request.target, bytes(request.body)))
+            await wire.send(ok())
+
+    stage.backend(script)
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    await offended(stage, client)
+    fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a.example"), (":path", "/reset")]
+    for _ in range(10):
+        stream = client.h2.get_next_available_stream_id()
+        client.h2.send_headers(stream, fields, end_stream=True)
+        client.h2.reset_stream(stream)
+    posted = client.h2.get_next_available_stream_id()
+    client.h2.send_headers(posted, [(":method", "POST"), *fields[1:3], (":path", "/posted")])
+    client.h2.send_data(posted, b"content", end_stream=True)
+    await client.wire.send(client.h2.data_to_send())
+    assert (await client.reply(posted)).status == 200
+    assert (await client.reply(await client.request("/after"))).status == 200
+    assert asked == [("/", b""), ("/posted", b"content"), ("/after", b"")]
+
+
+async def test_who_has_offended_and_is_malformed_is_counted_as_others_are(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    await offended(stage, client)
+    stream = client.h2.get_next_available_stream_id()
+    client.h2.send_headers(
+        stream, [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")], end_stream=True
+    )
+    await client.wire.send(client.h2.data_to_send() + frames.window_update(stream, 0))
+    await until(lambda: stage.whys.get(Why.BAD_REQUEST) == 1)
+
+
 async def test_replies_of_one_turn_go_out_in_one_write(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open(http=H2C)
