@@ -54,6 +54,8 @@ WRONG: Fields = [
     (b":foo", b"bar"),
     (b":status", b"200"),
     (b"host", b"b.example"),
+    (b":scheme", b"ftp"),
+    (b"content-length", b"1x"),
     (b"x-huge", b"z" * 9000),
 ]
 SETTINGS = [
@@ -78,6 +80,9 @@ class Peer:
         self._is_client = is_client
         self._encoder = hpack.Encoder()
         self._next_id = 1
+        self._others: list[
+            tuple[bytes, bytes, bool]
+        ] = []  # the fields that the last head had, each with whether it is a secret
         self._open: list[int] = [] if is_client else [1, 3, 5, 7]
         self._wrong = dice.random() < 0.5  # whether anything may be wrong
 
@@ -148,13 +153,16 @@ class Peer:
 
     def _head(self, stream_id: int, fields: Fields, *, ends: bool = False) -> bytes:
         dice = self._dice
-        fields = [*fields, *dice.sample(OTHERS, dice.choice((0, 2, 2, 5)))]
+        if dice.random() < 0.5:
+            self._others = [
+                (name, value, dice.random() < 0.2) for name, value in dice.sample(OTHERS, dice.choice((0, 2, 2, 5)))
+            ]
+        fields = [(name, value, False) for name, value in fields] + self._others
         if self._wrong and dice.random() < 0.1:
-            fields.insert(dice.randrange(len(fields) + 1), dice.choice(WRONG))
+            fields.insert(dice.randrange(len(fields) + 1), (*dice.choice(WRONG), False))
         if dice.random() < 0.03:
             self._encoder.header_table_size = dice.choice((0, 100, 4096))
-        plain = [(name, value, dice.random() < 0.2) for name, value in fields]
-        block = self._encoder.encode(plain, huffman=dice.random() < 0.7)
+        block = self._encoder.encode(fields, huffman=dice.random() < 0.7)
         flags = END_STREAM if ends or dice.random() < 0.2 else 0
         if flags:
             self._end(stream_id)
@@ -166,11 +174,20 @@ class Peer:
             block = b"\x05" + block + b"\0" * 5
         if dice.random() < 0.9:
             return frame(HEADERS, flags | END_HEADERS, stream_id, block)
+        if dice.random() < 0.2:
+            size = max(1, len(block) // dice.choice((3, 12)))
+            pieces = [block[start : start + size] for start in range(0, max(1, len(block)), size)]
+            sent = frame(HEADERS, flags, stream_id, pieces[0])
+            for number, piece in enumerate(pieces[1:], 2):
+                sent += frame(CONTINUATION, END_HEADERS if number == len(pieces) else 0, stream_id, piece)
+            return sent
         cut = dice.randrange(len(block) // 2, len(block) + 1)
         return frame(HEADERS, flags, stream_id, block[:cut]) + frame(CONTINUATION, END_HEADERS, stream_id, block[cut:])
 
     def _data(self, stream_id: int) -> bytes:
         dice = self._dice
+        if dice.random() < 0.03:
+            return frame(DATA, 0, stream_id, b"c" * 16_000) * dice.choice((3, 6, 80))
         content = b"c" * dice.choice((0, 1, 10, 10, 500, 16_000))
         flags = END_STREAM if dice.random() < 0.4 else 0
         if flags:
