@@ -16,6 +16,10 @@ from typing import Any, Final, Protocol
 
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 
+_AF_UNIX: Final = int(socket.AF_UNIX)
+_AF_INET: Final = int(socket.AF_INET)
+_AF_INET6: Final = int(socket.AF_INET6)
+
 ASK_AGAIN_S: Final = 0.01  # on Unix sockets, where the kernel can't signal bytes beyond those peeked at
 
 
@@ -58,7 +62,7 @@ class Caller(Timed):
     def __init__(self, host: Host, fd: int, address: Any, steps: Sequence[Step], place: Any = None) -> None:
         """`fd` does not block. `place` is where it is counted already, if it is."""
         Timed.__init__(self)
-        self.sock = socket.socket(fileno=fd)
+        self.sock = socket.socket(_family_of(address), socket.SOCK_STREAM, 0, fileno=fd)  # which asks the kernel less
         self.address = address  # None: nobody's, a connection of a proxy itself
         self.is_admitted = False  # a step has let the peer in, and reads
         self._host = host
@@ -166,6 +170,13 @@ class Caller(Timed):
             with contextlib.suppress(OSError):
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         return True
+
+
+def _family_of(address: Any) -> int:
+    """The family of a socket whose peer is at `address`, as accept() has it."""
+    if not isinstance(address, tuple):
+        return _AF_UNIX
+    return _AF_INET if len(address) == 2 else _AF_INET6
 
 
 Step = Callable[[Caller], PrereadResult]

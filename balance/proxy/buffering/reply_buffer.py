@@ -7,11 +7,11 @@ that reads as fast as the backend writes has no ReplyBuffer.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from balance.config.route_model import Buffering
 from balance.proxy.buffer_budget import BufferBudget
+from balance.proxy.net.polled_transport import AnyTransport
 
 PART: Final = 64 * 1024  # bytes that are passed on at once: the transport's high-water mark, so that it pauses after one
 
@@ -21,7 +21,7 @@ class ReplyBuffer:
 
     __slots__ = ("_budget", "_bytes", "_counted", "_limit", "_total", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, buffering: Buffering, budget: BufferBudget) -> None:
+    def __init__(self, transport: AnyTransport, buffering: Buffering, budget: BufferBudget) -> None:
         self._transport = transport
         self._budget = budget
         self._limit = buffering.response_bytes

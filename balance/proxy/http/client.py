@@ -10,7 +10,7 @@ import asyncio
 import enum
 import re
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from balance.errors import ProtocolError
 from balance.holder import Holder
@@ -27,6 +27,7 @@ from balance.proxy.http.request_head import refuse_partial
 from balance.proxy.http.upgrade import open_tunnel
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.net.polled_transport import AnyTransport
 from balance.proxy.net.sockets import end_now, has_left, is_silent, local_host, other_address, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tls.verified_client import VerifiedClient
@@ -82,7 +83,7 @@ class HttpClient(ExchangeClient):
     __slots__ = ("_address", "_block", "_buffer", "_exchange", "_holder", "_paused_for", "_state", "_total_at", "_unsent",
                  "clients", "transport")  # fmt: skip
 
-    transport: asyncio.Transport  # set by connection_made()
+    transport: AnyTransport  # set by connection_made()
 
     def __init__(self, holder: Holder[ListenerSettings], clients: Clients | None = None, address: Any = None) -> None:
         """`holder` has its settings. `clients` counts it until it ends. `address`: the peer; None: the transport's."""
@@ -101,7 +102,7 @@ class HttpClient(ExchangeClient):
     # --- the connection -------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]  # it is a full Transport
+        self.transport = cast(AnyTransport, transport)
         self.writer = ReplyWriter(self.transport)
         settings = self.settings
         worker = settings.worker
@@ -639,5 +640,5 @@ class HttpClient(ExchangeClient):
             if is_over:
                 return
             self._total_at = NEVER
-            self._unsent = unsent(transport)
+            self._unsent = unsent(transport) if transport.get_write_buffer_size() else None  # else it is looked at in time
             self.arm(monotonic(), self.settings.timeouts.write_s or LINGER_S)

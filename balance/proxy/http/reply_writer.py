@@ -6,7 +6,6 @@ written, 0 when the connection is closing.
 
 from __future__ import annotations
 
-import asyncio
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -22,6 +21,7 @@ from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.proxy.http.ends.message_writer import MessageWriter
 from balance.proxy.http.error_replies import error_page
 from balance.proxy.http.routed.settled_request import routing_of
+from balance.proxy.net.polled_transport import AnyTransport
 from balance.stages.stage import Reply
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class ReplyWriter(MessageWriter):
 
     __slots__ = ("_transport",)
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: AnyTransport) -> None:
         MessageWriter.__init__(self)
-        self._transport = transport
+        self._transport: AnyTransport = transport
 
     def interim(self, exchange: Exchange, response: Response) -> None:
         """Write a 1xx; not to an HTTP/1.0 client (RFC 9110 section 15.2)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from time import monotonic
 
@@ -11,6 +10,7 @@ from balance.log_lines.access_record import AccessValues
 from balance.proxy.clients import Clients
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.net.polled_transport import AnyTransport
 from balance.proxy.net.sockets import keep_alive
 from balance.proxy.tcp.relay import Relay
 from balance.proxy.tunnel.tunnel import Tunnel, TunnelEnd
@@ -27,7 +27,7 @@ def is_asked_for(request: Request, response: Response) -> bool:
 def open_tunnel(
     settings: ListenerSettings,
     request: Request,
-    client: asyncio.Transport,
+    client: AnyTransport,
     upstream: Upstream,
     lease: Lease,
     record: AccessValues | None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from balance.proxy.net.polled_transport import AnyTransport
+
 
 class Backpressure:
     """Pauses and resumes reading. HTTP clients have their own, in `client`, as they have two reasons to pause at once."""
@@ -12,7 +14,7 @@ class Backpressure:
     __slots__ = ("is_paused", "transport")
 
     def __init__(self) -> None:
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connection_made
+        self.transport: AnyTransport = cast(asyncio.Transport, None)  # until connection_made
         self.is_paused = False
 
     def pause(self) -> None:

@@ -15,7 +15,7 @@ import contextlib
 import os
 import select
 import socket
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from balance.proxy.net import system_calls
 from balance.proxy.net.splice_pipe import HAS_SPLICE
@@ -438,3 +438,7 @@ class PolledTransport:
         self._settle()
         with contextlib.suppress(OSError):
             system_calls.no_delay(self.fd, self._sock)
+
+
+# What a connection may have. Compiled, the methods of the first are called at once, those of the others are looked up.
+AnyTransport: TypeAlias = PolledTransport | asyncio.Transport

@@ -16,6 +16,7 @@ from typing import Final
 
 from balance.http1.forwarding.realip import UNKNOWN
 from balance.http1.host import authority_of
+from balance.proxy.net.polled_transport import AnyTransport
 
 KEEP_ALIVE_AFTER_S: Final = 60  # of silence before the kernel's first keep-alive probe; the default of Linux is two hours
 KEEP_ALIVE_EVERY_S: Final = 10  # between probes; the default of Linux is 75 s, which would take longer than `timeouts.idle`
@@ -27,7 +28,7 @@ _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends a RS
 _UNIX: Final = getattr(socket, "AF_UNIX", None)
 
 
-def reset(transport: asyncio.Transport) -> None:
+def reset(transport: AnyTransport) -> None:
     """Close at once with a RST, so that the peer can tell it from a normal end. Unix sockets, which have no RST, just close."""
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family != _UNIX:
@@ -36,12 +37,12 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-def has_tls(transport: asyncio.BaseTransport) -> bool:
+def has_tls(transport: AnyTransport | asyncio.BaseTransport) -> bool:
     """Whether TLS is spoken on it. uvloop's TLS has no half-close, and its socket's bytes are not the connection's."""
     return transport.get_extra_info("ssl_object") is not None
 
 
-def read_at_once(transport: asyncio.BaseTransport) -> None:
+def read_at_once(transport: AnyTransport | asyncio.BaseTransport) -> None:
     """Let a TLS transport read from its socket only while all that it has read is decrypted and taken.
 
     uvloop closes a connection at the peer's FIN, and drops what a paused protocol has not taken yet. So it may not see the FIN
@@ -52,7 +53,7 @@ def read_at_once(transport: asyncio.BaseTransport) -> None:
         limit(high=1, low=0)
 
 
-def end_tls(transport: asyncio.Transport) -> None:
+def end_tls(transport: AnyTransport) -> None:
     """Send a close_notify on a connection to a backend, and go on reading: the half-close of TLS, which uvloop lacks.
 
     A backend may answer after it (RFC 8446 section 6.1; with TLS 1.2 many close at once, as RFC 5246 section 7.2.1 had it).
@@ -64,7 +65,7 @@ def end_tls(transport: asyncio.Transport) -> None:
         transport.writelines(())  # sends what OpenSSL has written
 
 
-def end_now(transport: asyncio.Transport) -> None:
+def end_now(transport: AnyTransport) -> None:
     """Send a FIN now, unless bytes still wait to be sent.
 
     A transport's close() sends it at the loop's next turn, which may be late; a request that the peer sends meanwhile would get
@@ -103,13 +104,13 @@ def other_address(name: object) -> str:
     return address.removeprefix("::ffff:").partition("%")[0]
 
 
-def local_host(transport: asyncio.BaseTransport) -> bytes:
+def local_host(transport: AnyTransport | asyncio.BaseTransport) -> bytes:
     """The local address and port of the connection, in the form of a Host field (RFC 9112 section 3.3)."""
     name = transport.get_extra_info("sockname")
     return authority_of(other_address(name), name[1]) if isinstance(name, tuple) else b"localhost"
 
 
-def is_silent(transport: asyncio.Transport) -> bool:
+def is_silent(transport: AnyTransport) -> bool:
     """Whether nothing waits to be read, neither bytes nor the end of the stream. False when closed."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
@@ -119,7 +120,7 @@ def is_silent(transport: asyncio.Transport) -> bool:
     return not poll.poll(0)
 
 
-def has_left(transport: asyncio.Transport) -> bool:
+def has_left(transport: AnyTransport) -> bool:
     """Whether the peer has ended or reset, which goes unnoticed while reading is paused. Always False but on Linux."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0 or not hasattr(select, "POLLRDHUP"):
@@ -129,7 +130,7 @@ def has_left(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
-def was_reset(transport: asyncio.Transport) -> bool:
+def was_reset(transport: AnyTransport) -> bool:
     """Whether the peer has reset, which goes unnoticed while reading is paused. False after an end only: it may still read."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
@@ -139,7 +140,7 @@ def was_reset(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
-def unsent(transport: asyncio.Transport) -> int:
+def unsent(transport: AnyTransport) -> int:
     """Bytes that the peer has not acknowledged: in the transport's buffer and in the kernel's, which may hold megabytes."""
     size = transport.get_write_buffer_size()
     sock = transport.get_extra_info("socket")
@@ -151,7 +152,7 @@ def unsent(transport: asyncio.Transport) -> int:
     return size
 
 
-def read_now(transport: asyncio.Transport) -> bytes:
+def read_now(transport: AnyTransport) -> bytes:
     """Bytes left in the socket of a transport that stopped reading because a write failed; empty when there are no more."""
     sock = transport.get_extra_info("socket")
     if has_tls(transport):

@@ -5,9 +5,7 @@ A class of its own, so that no other end can be spliced: those of tunnels have R
 
 from __future__ import annotations
 
-import asyncio
-
-from balance.proxy.net.polled_transport import PolledTransport
+from balance.proxy.net.polled_transport import AnyTransport, PolledTransport
 from balance.proxy.tcp.relay import RelayEnd
 
 
@@ -20,7 +18,7 @@ class BulkEnd(RelayEnd):
         RelayEnd.__init__(self)
         self._is_bulk = False
 
-    def brings_bulk(self, peer: asyncio.Transport) -> None:
+    def brings_bulk(self, peer: AnyTransport) -> None:
         """Have the kernel move the bytes, where both connections are plain."""
         source: object = self.transport
         sink: object = peer

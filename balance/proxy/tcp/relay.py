@@ -13,6 +13,7 @@ from typing import Final, Protocol, cast
 from balance.model import Why
 from balance.proxy.clients import Clients
 from balance.proxy.net.backpressure import Backpressure
+from balance.proxy.net.polled_transport import AnyTransport
 from balance.proxy.net.sockets import end_tls, has_tls, keep_alive, read_at_once, read_now, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 from balance.tls.backend_failure import late_refusal
@@ -45,7 +46,7 @@ class RelayEnd(Backpressure):
 
     def __init__(self) -> None:
         Backpressure.__init__(self)
-        self.peer: asyncio.Transport | None = None  # the other's transport
+        self.peer: AnyTransport | None = None  # the other's transport
         self.other: RelayEnd | None = None
         self.relay: Relay | None = None
         self.early: list[bytes] | None = None  # no list that is empty for as long as it lasts
@@ -57,7 +58,7 @@ class RelayEnd(Backpressure):
         self.is_unwatched = False  # a backend's, for which keep-alive is to be turned on
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast(AnyTransport, transport)
         read_at_once(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -78,7 +79,7 @@ class RelayEnd(Backpressure):
             if size >= BULK:
                 self.brings_bulk(peer)
 
-    def brings_bulk(self, peer: asyncio.Transport) -> None:
+    def brings_bulk(self, peer: AnyTransport) -> None:
         """It brings much. Nothing here: whoever follows what it brings, as frames are, has to see every byte. See BulkEnd."""
 
     def eof_received(self) -> bool:

@@ -24,6 +24,7 @@ from balance.tls.client_hello import MAX_RECORD
 MAX_DATALESS: Final = 32
 DATA_FOR_ONE: Final = 64
 PIECE: Final = 4096  # bytes that are looked at at once; of a longer record the rest is passed on unseen
+CHANGE_CIPHER_SPEC: Final = 20  # the type of a record
 HEADER: Final = 5  # bytes of a record's header, whose last two are the length of the rest
 MAX_CIPHERTEXT: Final = HEADER + MAX_RECORD + 2048  # RFC 5246 section 6.2.3; OpenSSL refuses a longer one by its header
 
@@ -62,14 +63,16 @@ class RecordFeed(ssl.SSLObject):
         self.pending = self._waiting.__len__  # type: ignore[method-assign]
 
     def do_handshake(self) -> None:
-        while True:
+        # OpenSSL is asked when it has something to read, as each time that it wants more costs as much as a request.
+        while self._feed(1):  # what follows the last one is read as data
+            self._left = 0
             try:
-                super().do_handshake()
+                self._engine.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                if not self._feed(1):  # what follows the last one is read as data
-                    raise
-                self._left = 0
+                pass
+        else:
+            raise ssl.SSLWantReadError
         self._is_idle = not self._rest and not self._fed.pending
         self._tell_pending()
 
@@ -152,7 +155,9 @@ class RecordFeed(ssl.SSLObject):
             self._rest = b""
         size = len(data)
         fed = count = end = 0
-        while count < most and fed + HEADER <= size:
+        while fed + HEADER <= size and (
+            count < most or (count == 1 and data[0] == CHANGE_CIPHER_SPEC)
+        ):  # never a flight's last
             end = fed + HEADER + (data[fed + 3] << 8 | data[fed + 4])
             if end > size:
                 break

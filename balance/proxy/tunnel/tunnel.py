@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 from typing import Any, cast
 
 from balance.log_lines.access_record import TUNNEL, AccessRecord, AccessValues
 from balance.model import Outcome, Why
+from balance.proxy.net.polled_transport import AnyTransport
 from balance.proxy.net.timer_wheel import NEVER
 from balance.proxy.tcp.relay import RelayEnd
 from balance.proxy.worker_context import Drainable, WorkerContext
@@ -56,7 +56,7 @@ class TunnelEnd(RelayEnd):
         if self.relay is not None:
             self.relay.cut(Why.DRAINING)
 
-    def take_over(self, transport: asyncio.Transport, early: bytes, *, is_paused: bool, is_full: bool) -> None:
+    def take_over(self, transport: AnyTransport, early: bytes, *, is_paused: bool, is_full: bool) -> None:
         """Become the protocol of `transport`. `early` are bytes already read from it, `is_paused` and `is_full` its state."""
         self.transport = transport
         self.early = [early] if early else None

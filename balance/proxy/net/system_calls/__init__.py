@@ -7,15 +7,13 @@ only, and taken where it is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 __all__ = ("FEW_BYTES", "IS_NATIVE", "MANY_BYTES", "accepting", "close", "connect", "end", "error_of", "no_delay", "receive",
            "send", "waiting")  # fmt: skip
 
 if TYPE_CHECKING:
     from balance.proxy.net.system_calls.pure_calls import (
-        FEW_BYTES,
-        MANY_BYTES,
         accepting,
         close,
         connect,
@@ -27,7 +25,10 @@ if TYPE_CHECKING:
         waiting,
     )
 
-    IS_NATIVE: Final = False
+    # Not by their values, which a compiler would take for those of every build.
+    FEW_BYTES: int
+    MANY_BYTES: int
+    IS_NATIVE: bool
 else:
     try:
         from balance.proxy.net.system_calls.native_calls import (
