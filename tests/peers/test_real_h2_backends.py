@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from conftest import Balance, Before
 from questions import questions
 from server_processes import ServerProcesses, free_port, program, start_hypercorn
-from talking import Told, ask, connect
+from talking import Ask, Talk, Told, ask, connect
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -118,3 +119,29 @@ def test_many_at_once_find_room_where_few_streams_are_allowed(servers: Servers) 
 def test_no_request_is_lost_with_connections_that_end(servers: Servers) -> None:
     assert not talk(servers, "nginx", ["POST", "GET", "POST"] * 20, "/")
     assert not servers.balance.ended("reset_before_response")
+
+
+def test_trailers_that_are_announced_pass(servers: Servers) -> None:
+    talk_to = Talk(servers.before["nghttpd"])
+    talk_to.send(b"GET /small HTTP/1.1\r\nHost: site.example\r\n\r\n")
+    assert b"\r\ntrailer: x-trailer\r\n" in talk_to.until(b"\r\n\r\n")
+    assert talk_to.until(b"\r\n\r\n").endswith(b"small\r\n0\r\nx-trailer: yes\r\n\r\n")
+    talk_to.close()
+
+
+def test_a_server_that_is_killed_loses_what_it_had_and_no_more(before: Before, processes: ServerProcesses) -> None:
+    """The next requests go to the one that takes its place, without one that fails for what was before."""
+    port = free_port()
+    own = {"killed": f"127.0.0.1:{port}"}
+    command = [program("nghttpd"), "--no-tls", "--address=127.0.0.1", f"--htdocs={processes.folder}", str(port)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        processes.wait_for(own)
+        client = connect(before(own, backend_protocol="h2c").addresses["killed"])
+        assert [ask(client, Ask("/small"))[0].status for _ in range(3)] == [200] * 3
+    finally:
+        first.kill()
+        first.wait()
+    processes.start("second", command)
+    processes.wait_for(own)
+    assert [ask(client, Ask("/small"))[0].status for _ in range(3)] == [200] * 3

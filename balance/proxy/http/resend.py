@@ -191,7 +191,7 @@ class Resend:
         self.done()
         self._remember(lease, Why.STREAM_REFUSED.word, now)
         self._refusals += 1
-        self.needs_http1 |= needs_http1
+        self.needs_http1 = self.needs_http1 or needs_http1
         tried = [*self.tried, lease.backend]
         if self._refusals == 1 or not any(backend not in tried for backend in settings.pool.ready):
             self.try_began = now
