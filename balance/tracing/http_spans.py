@@ -59,6 +59,7 @@ class FinishedRequest(NamedTuple):
     rule: str
     request_id: str
     retry: str
+    grpc_status: int = -1  # of a gRPC call; else negative
 
     @property
     def spans(self) -> int:
@@ -112,6 +113,9 @@ def _server_span(request: FinishedRequest, sampled: SampledPart, method: str, co
         parts.append(text_attribute("balance.request_id", request.request_id))
     if request.status and request.status != NO_REPLY:
         parts.append(common_attribute("http.response.status_code", request.status))
+    if request.grpc_status >= 0:
+        parts.append(common_attribute("rpc.system", "grpc"))
+        parts.append(common_attribute("rpc.grpc.status_code", request.grpc_status))
     is_error = request.is_failed or request.status >= 500
     if is_error or request.why == _LEFT:
         parts.append(common_attribute("error.type", request.why if request.why != "ok" else str(request.status)))

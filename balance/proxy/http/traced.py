@@ -103,7 +103,7 @@ def finish_trace(exchange: Exchange, trace: RequestTrace, now: float, lease: Lea
     elif sampled.tries:
         backend = sampled.tries[-1].backend
     client, settings, fields = exchange.client, exchange.settings, request.fields
-    scheme = settings.scheme
+    scheme, call = settings.scheme, exchange.grpc
     if client.is_trusted:
         scheme = "https" if exchange.view.is_secure else "http"
     agent = fields.logged.user_agent if fields.logged is not None else field_value(fields.forward, b"user-agent")
@@ -124,12 +124,13 @@ def finish_trace(exchange: Exchange, trace: RequestTrace, now: float, lease: Lea
             settings.route,
             exchange.status,
             WORDS[why],
-            outcome is Outcome.FAILED or why in _OURS,
+            outcome is Outcome.FAILED or why in _OURS or (call is not None and call.is_failed(exchange)),
             settings.pool.name if lease is not None or sampled.tries else "",
             backend,
             exchange.rule,
             exchange.request_id.decode("latin-1"),
             resend.again.word if resend is not None else "",
+            call.status(exchange) if call is not None else -1,
         )
     )
 

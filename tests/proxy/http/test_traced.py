@@ -454,3 +454,16 @@ async def test_on_any_way_each_backend_is_told_of_a_span_that_is_exported(
     ids = [span.span_id for span in receiver.spans]
     assert len(set(ids)) == len(ids)
     assert all(not request.all("tracestate") or b"tracestate: v=1" in asked for request in requests)
+
+
+@pytest.mark.parametrize(("status", "is_error"), [(0, False), (5, False), (14, True)])
+async def test_a_grpc_call_has_its_status(stage: Stage, receiver: HttpReceiver, status: int, is_error: bool) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: %d\r\nContent-Length: 0\r\n\r\n" % status
+    stage.backend(serve(head))
+    await stage.open(tracing=traced(receiver), http=HttpConfig(grpc_web=True))
+    await ask(stage, post(b"\0\0\0\0\0", "Content-Type: application/grpc-web"))
+    await sent(stage)
+    (server,) = receiver.servers
+    found = attributes(server)
+    assert (found["rpc.system"], found["rpc.grpc.status_code"]) == ("grpc", status)
+    assert (server.status.code == Status.STATUS_CODE_ERROR) == is_error

@@ -189,6 +189,10 @@ class GrpcCall:
             self._status = status_of(exchange.status, exchange.why)
         return self._status
 
+    def is_failed(self, exchange: Exchange) -> bool:
+        """Whether that is a status for which a server is to blame."""
+        return failure_of(self.status(exchange), had_time=True) >= 500
+
     def release(self, exchange: Exchange, lease: Lease, outcome: Outcome, now: float) -> None:
         """Release the lease of the last try, by the status that the reply ended with."""
         end: int = exchange.why

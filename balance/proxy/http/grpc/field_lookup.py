@@ -12,14 +12,18 @@ def value_span(lines: bytes, name: bytes) -> tuple[int, int]:
 
     `lines` begin with a request or status line, or with a field line, and have a CRLF each.
     """
-    lower = lines.lower()
-    if lower.startswith(name[1:]):
-        start = len(name) - 1
-    else:
-        at = lower.find(name)
-        if at < 0:
-            return -1, -1
+    at = lines.find(name)  # as HTTP/2 writes it
+    if at >= 0:
         start = at + len(name)
+    else:
+        lower = lines.lower()
+        if lower.startswith(name[1:]):
+            start = len(name) - 1
+        else:
+            at = lower.find(name)
+            if at < 0:
+                return -1, -1
+            start = at + len(name)
     return start, lines.find(b"\r\n", start)
 
 
