@@ -48,7 +48,7 @@ TESTED_ELSEWHERE = {
     "proxy/http/grpc/field_lookup": "proxy/http/grpc/test_call.py",
     "proxy/http/grpc/text_upload": "proxy/http/grpc/test_call.py",
     "proxy/http/grpc/web_encoder": "proxy/http/grpc/test_call.py",
-    "http2/credit": "http2/test_http2_session.py",
+    "http2/flow/credit": "http2/test_http2_session.py",
     "http2/errors": "http2/test_http2_session.py",
     "http2/hpack/field_encoder": "http2/hpack/test_field_decoder.py",
     "http2/frames": "http2/test_http2_session.py",

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from balance.http2 import frames
-from balance.http2.credit import STREAM_BYTES, Credit
 from balance.http2.errors import (
     CANCEL,
     ENHANCE_YOUR_CALM,
@@ -23,6 +22,8 @@ from balance.http2.errors import (
     ConnectionFault,
     StreamFault,
 )
+from balance.http2.flow.credit import STREAM_BYTES, Credit
+from balance.http2.flow.outflow import Outflow
 from balance.http2.frame_reader import FrameReader, unpadded
 from balance.http2.frames import (
     ACK,
@@ -44,7 +45,6 @@ from balance.http2.hpack.field import Field
 from balance.http2.hpack.field_decoder import FieldDecoder
 from balance.http2.message_fields import NO_LENGTH, malformed, trailer_lines
 from balance.http2.offences import BACKEND_PER_SECOND, BACKEND_TOKENS, Offences
-from balance.http2.outflow import Outflow
 from balance.http2.request_head import read_request
 from balance.http2.response_head import read_response
 from balance.http2.settings import PeerSettings, opening

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from balance.http2 import frames
-from balance.http2.credit import STREAM_BYTES, Credit
 from balance.http2.errors import FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, PROTOCOL_ERROR, ConnectionFault
+from balance.http2.flow.credit import STREAM_BYTES, Credit
+from balance.http2.flow.outflow import Outflow
 from balance.http2.hpack.field_decoder import TABLE_BYTES
-from balance.http2.outflow import Outflow
 from balance.http2.stream import Stream
 
 _MOST_KNOWN: Final = 64  # as many as there are listeners and pools with limits of their own

@@ -8,10 +8,10 @@ import pytest
 from recording_handler import RecordingHandler, sent, started
 
 from balance.http2 import errors, frames
+from balance.http2.flow.outflow import MOST_CONTROL_BYTES
 from balance.http2.frame_reader import CONTENTS_PER_TURN, FRAMES_PER_TURN, HEADS_PER_TURN, RESETS_PER_TURN
 from balance.http2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, frame
 from balance.http2.hpack.field_encoder import encode
-from balance.http2.outflow import MOST_CONTROL_BYTES
 from balance.http2.session import Session
 
 GET = encode([(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/"), (b":authority", b"a.example")])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from recording_handler import RecordingHandler, sent, started
 
 from balance.http2 import frames
+from balance.http2.flow.outflow import TURN_BYTES
 from balance.http2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, frame
 from balance.http2.hpack.field_encoder import encode
-from balance.http2.outflow import TURN_BYTES
 from balance.http2.session import Session
 
 GET = encode([(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/"), (b":authority", b"a.example")])
