@@ -16,6 +16,7 @@ from balance.http1.forwarding.realip import UNKNOWN, ForwardingFields, Origin, T
 from balance.http1.host import port_of
 
 VIA: Final = b"Via: 1.1 balance\r\n"
+VIA_HTTP2: Final = b"Via: 2.0 balance\r\n"  # of a request that came over HTTP/2 (RFC 9110 section 7.6.3)
 SECURE: Final = frozenset(("https", "wss"))
 
 # What stands for these is made here
@@ -49,11 +50,15 @@ class ForwardedClient:
 
     __slots__ = ("address", "is_secure", "lines", "problem")
 
-    def __init__(self, origin: Origin, lines: bytes, *, is_secure: bool) -> None:
-        self.address = origin.address  # or UNKNOWN
-        self.problem = origin.problem  # what could not be read, if anything
+    def __init__(self, origin: Origin | ForwardedClient, lines: bytes, *, is_secure: bool) -> None:
+        self.address: str = origin.address  # or UNKNOWN
+        self.problem: str = origin.problem  # what could not be read, if anything
         self.is_secure = is_secure  # it came over TLS
         self.lines = lines
+
+    def over_http2(self) -> ForwardedClient:
+        """The same, where Via says that the request came over HTTP/2."""
+        return ForwardedClient(self, self.lines.replace(VIA, VIA_HTTP2, 1), is_secure=self.is_secure)
 
 
 class ForwardedClients:

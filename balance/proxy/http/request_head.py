@@ -54,6 +54,8 @@ def client_view(exchange: Exchange, client: ExchangeClient, settings: ListenerSe
     if client.is_trusted:  # first: whoever logs an end of this request asks for it
         named = host if host is not None else client.own_host()
         view = exchange.view = settings.views.client(fields.forwarding, client.peer, named)
+        if settings.via and exchange.request.minor == 2 and not isinstance(view, BlockedClient):
+            view = exchange.view = view.over_http2()
     if client.verified is not None:
         client.verified.check(host)
     if view is not None and view.problem:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from balance.errors import ProtocolError
 from balance.holder import Holder
+from balance.http1.forwarding.forwarded_headers import VIA, VIA_HTTP2
 from balance.http2.errors import ENHANCE_YOUR_CALM, INADEQUATE_SECURITY
 from balance.http2.handler import SessionHandler
 from balance.http2.offences import Offences
@@ -168,6 +169,8 @@ class ClientConnection(SessionHandler):
         """Make the lines added to every request that name the client to a backend."""
         settings, peer = self.settings, self.peer
         self.before_host, self.after_host = settings.client_lines(peer)
+        if settings.via:
+            self.before_host = self.before_host.replace(VIA, VIA_HTTP2, 1)
         self.is_trusted = self.is_judged = settings.trusted is not None and settings.trusted.has(peer)
         if self.verified is not None:
             self.before_host = self.verified.lines + self.before_host

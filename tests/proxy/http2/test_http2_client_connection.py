@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 from http2_client import Http2Client, Reply, connect
-from rawclient import Message, Wire, ok
+from rawclient import Message, Wire, get, ok
 from scripts import never
 from stage import Stage, serve, until
 
@@ -361,6 +361,24 @@ async def test_client_of_a_trusted_proxy_is_the_one_that_it_names(stage: Stage) 
     client = await connect(stage)
     await client.reply(await client.request("/", (b"x-forwarded-for", b"192.0.2.7")))
     assert [request.get("x-forwarded-for") for request in seen] == ["192.0.2.7, 127.0.0.1"]
+
+
+@pytest.mark.parametrize("is_trusted", [False, True])
+async def test_via_says_by_which_protocol_a_request_came(stage: Stage, is_trusted: bool) -> None:
+    seen: list[Message] = []
+
+    def answer(request: Message) -> bytes:
+        seen.append(request)
+        return ok()
+
+    stage.backend(serve(answer))
+    await stage.open(http=replace(H2C, via=True), trusted=(ipaddress.ip_network("127.0.0.0/8"),) if is_trusted else ())
+    client = await connect(stage)
+    await client.reply(await client.request())
+    wire = await stage.client()
+    await wire.send(get("/"))
+    await wire.reply()
+    assert [request.get("via") for request in seen] == ["2.0 balance", "1.1 balance"]
 
 
 async def test_backends_that_want_a_proxy_header_get_one_for_each_client(stage: Stage) -> None:
