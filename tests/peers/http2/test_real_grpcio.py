@@ -185,6 +185,21 @@ def test_a_status_behind_messages_passes(site: Site) -> None:
     assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.NOT_FOUND, "after two")
 
 
+def test_a_status_comes_while_the_client_is_still_sending(site: Site) -> None:
+    over = threading.Event()
+
+    def requests() -> Iterator[bytes]:
+        yield b"7"
+        over.wait(PATIENCE_S)
+
+    for _ in range(3):
+        with pytest.raises(grpc.RpcError) as raised:
+            site.channel.stream_unary("/t.T/fail_early")(requests(), timeout=PATIENCE_S)
+        assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    over.set()
+    assert site.unary("echo", b"and the connection goes on") == b"and the connection goes on"
+
+
 def test_large_fields_pass_both_ways(site: Site) -> None:
     given = [("x-large", "v" * 7000), ("x-other", "w" * 4000), ("x-some-bin", bytes(range(256)) * 8)]
     answer, call = site.channel.unary_unary("/t.T/fields").with_call(b"", metadata=given, timeout=PATIENCE_S)

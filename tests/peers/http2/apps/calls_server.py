@@ -61,6 +61,12 @@ def total(requests: Iterator[bytes], context: Any) -> bytes:
     return b"%d" % sum(len(request) for request in requests)
 
 
+def fail_early(requests: Iterator[bytes], context: Any) -> bytes:
+    """With the status that the first message asks for, without waiting for another."""
+    context.abort(CODES[int(next(requests))], "enough")
+    return b""
+
+
 def chat(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
     for request in requests:
         yield NAME + b" " + request
@@ -106,6 +112,7 @@ def health(request: bytes, context: Any) -> bytes:
 UNARY = (echo, name, fail, fail_once, silent, counted, left, fields)
 METHODS = {each.__name__: grpc.unary_unary_rpc_method_handler(each) for each in UNARY}
 METHODS |= {each.__name__: grpc.unary_stream_rpc_method_handler(each) for each in (fail_late, count, wait)}
+METHODS |= {"fail_early": grpc.stream_unary_rpc_method_handler(fail_early)}
 METHODS |= {"total": grpc.stream_unary_rpc_method_handler(total), "chat": grpc.stream_stream_rpc_method_handler(chat)}
 
 
