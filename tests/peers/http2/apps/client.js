@@ -60,14 +60,15 @@ async function go_on() {
         session = connect();
         result.connections += 1;
       }
+      const mine = session;
       try {
         const asked = number % 2 ? ["/echo", { method: "POST", body: Buffer.from(`${number}`) }] : [`/hello?${number}`];
-        const reply = await ask(session, ...asked);
+        const reply = await ask(mine, ...asked);
         if (reply.status === 200) result.answered += 1;
         else result.failed.push(`status ${reply.status}`);
       } catch (error) {
         // What Node has not sent yet when it is told to go it refuses itself; it is sent again (RFC 9113 section 8.7).
-        if (session.isLeft && String(error).includes("NGHTTP2_REFUSED_STREAM")) result.again += 1;
+        if (mine.isLeft && String(error).includes("NGHTTP2_REFUSED_STREAM")) result.again += 1;
         else result.failed.push(String(error));
       }
     }
