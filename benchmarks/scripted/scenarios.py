@@ -216,6 +216,29 @@ def http_connection() -> Run:
     return lambda times: here.loop.run_until_complete(connections(times))
 
 
+def http_both_ways() -> Run:
+    """As with keep-alive, on sockets: with the transports and the event loop."""
+    here = Loopback(HTTP_LOOPBACK)
+    ends: list[socket.socket] = []
+
+    async def requests(times: int) -> None:
+        if not ends:
+            ends.append(here.client())
+            ends[0].send(GET)
+            ends.append(await here.backend())
+            _expect((await here.received(ends[1])).startswith(b"GET "), "a request")
+            ends[1].send(REPLY)
+            _expect((await here.received(ends[0])).endswith(BODY), "a reply")
+        client, backend = ends
+        for _ in range(times):
+            client.send(GET)
+            _expect((await here.received(backend)).startswith(b"GET "), "a request")
+            backend.send(REPLY)
+            _expect((await here.received(client)).endswith(BODY), "a reply")
+
+    return lambda times: here.loop.run_until_complete(requests(times))
+
+
 def tcp_both_ways() -> Run:
     """1 KB each way on a connection in TCP mode that goes on."""
     here = Loopback(TCP_LOOPBACK)
@@ -260,6 +283,7 @@ SCENARIOS: dict[str, Callable[[], Run]] = {
     "TLS, 64 KB reply": lambda: tls_keep_alive(LONG_REPLY),
     "TLS handshake": tls_handshake,
     "client closes, on a socket": http_connection,
+    "keep-alive, on sockets": http_both_ways,
     "TCP session, on sockets": tcp_session,
     "TCP, 1 KB each way, on sockets": tcp_both_ways,
     "HTTP/2 core, GET": remembered,
