@@ -34,6 +34,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
                 },
             ],
             "backends": [{"name": "b", "address": server.address}],
+            "admin": {"listen": "127.0.0.1:0"},
             "shutdown": {"delay": "0s"},
         }
         made = Instance(tmp_path_factory.mktemp("conformance"), json.dumps(document)).ready()

@@ -26,6 +26,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
             "workers": 1,
             "http": {"h2c": True},
             "backends": [{"name": "b", "address": server.address}],
+            "admin": {"listen": "127.0.0.1:0"},
             "shutdown": {"delay": "0s"},
         }
         made = Instance(tmp_path_factory.mktemp("early"), json.dumps(document)).ready()
