@@ -66,7 +66,8 @@ class StreamUpstream(Upstream):
         connection = self._connection
         line_end = head.find(b"\r\n")
         method, _, rest = head[:line_end].partition(b" ")
-        target = rest[: rest.rfind(b" ")]
+        target_end = rest.rfind(b" ")
+        target = rest[:target_end]
         ends = True
         framing = None if exchange.upload is None else _FRAMING.search(head)
         if framing is not None:
