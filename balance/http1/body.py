@@ -14,7 +14,7 @@ from balance.model import Why
 class Body:
     """feed() returns the bytes to forward. `rest` has those to feed later; once it `is_done`, those after the message."""
 
-    __slots__ = ("_chunks", "_left", "_llhttp", "_normalizer", "_parser", "_received", "is_done", "rest")
+    __slots__ = ("_chunks", "_is_own", "_left", "_llhttp", "_normalizer", "_parser", "_received", "is_done", "rest")
 
     def __init__(
         self,
@@ -25,9 +25,13 @@ class Body:
         decode: bool = False,
         underscores: str = "drop",
         is_tolerant: bool = False,
+        is_own: bool = False,
     ) -> None:
-        """`parser` is llhttp's for checking a chunked body. `decode` removes the chunk framing; the others: see ChunkedBody."""
+        """`parser` is llhttp's for checking a chunked body; not asked where the chunks were made by us (`is_own`). `decode`
+        removes the chunk framing; the others: see ChunkedBody.
+        """
         self._parser = parser
+        self._is_own = is_own
         self._left = length
         self._chunks: ChunkedBody | None = None
         self._normalizer: ChunkedBody | None = None  # in tolerant mode: rewrites deviations before the strict parser
@@ -83,7 +87,7 @@ class Body:
                 raise self._refused(error) from None
             self.is_done = chunks.is_done
             self.rest = chunks.rest
-            if not chunks.is_plain:
+            if not chunks.is_plain and not self._is_own:
                 self._ask_llhttp(chunks.doubted or data, len(self.rest))
             return out
         left = self._left

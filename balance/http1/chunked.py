@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from balance.http1.fields import is_allowed_in_trailers, is_field_name
+from balance.http1.fields import TEXT, is_allowed_in_trailers, is_field_name
 from balance.http1.framing import show
 
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
@@ -18,7 +18,6 @@ _PADDED_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]{0,16}(;[\t\x20-\x7e
 _PLAIN_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _BEGUN_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}\r?")  # of a plain line whose end has not come
 _PLAIN_LINE: Final = 17  # bytes of the longest, its CRLF among them
-_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 MAX_EXTENSION: Final = 256  # bytes of one chunk's extensions
 # The limit on extension bytes in excess of the allowance, which is FREE_EXTENSION per chunk plus EXTENSION_RATIO times its
 # content. A chunk's unused allowance reduces the excess of earlier ones, so that long streams do not add up. A limit like the
@@ -41,6 +40,9 @@ END: Final = 4
 
 _SIZES_KEPT: Final = 512
 _sizes: Final[dict[bytes, int]] = {}  # by their digits, as servers fill the same buffers again and again
+_NAMES_KEPT: Final = 256
+_LONG_NAME: Final = 64
+_names: Final[set[bytes]] = set()  # of trailers, that are tokens
 
 
 def _plain_size(digits: bytes) -> int:
@@ -52,6 +54,18 @@ def _plain_size(digits: bytes) -> int:
         _sizes.clear()
     _sizes[digits] = size
     return size
+
+
+def _is_name(name: bytes) -> bool:
+    if name in _names:
+        return True
+    if not is_field_name(name):
+        return False
+    if len(name) <= _LONG_NAME:
+        if len(_names) >= _NAMES_KEPT:
+            _names.clear()
+        _names.add(name)
+    return True
 
 
 def is_whole(data: bytes) -> bool:
@@ -145,7 +159,13 @@ class ChunkedBody:
         self._lines = self.lines_at_once
         if not self.is_plain:
             self.doubted = b""
-            return self._feed_any(data, 0)
+            if self._decode and self._state == SIZE and not self._excess:
+                content, position = self._content_of_plain_chunks(data)
+                if position == len(data):
+                    self.rest = b""
+                    return content
+                return content + self._feed_any(data, position, position)
+            return self._feed_any(data, 0, 0)
         position = self._plain_chunks(data, 0)
         self.rest = b""
         if position == len(data):
@@ -157,13 +177,36 @@ class ChunkedBody:
         else:
             self.is_plain = False
             self.doubted = data[position:]
-            return self._feed_any(data, position)
+            return self._feed_any(data, position, 0)
         return data[:position]
 
-    def _feed_any(self, data: bytes, position: int) -> bytes:
-        """feed() from `position` on: chunks that are not plain, or whose content alone is wanted."""
+    def _content_of_plain_chunks(self, data: bytes) -> tuple[bytes, int]:
+        """The content of the plain chunks with which `data` begins, and where the first that is none, or not whole, begins."""
+        parts: list[bytes] = []
+        position, end = 0, len(data)
+        while self._lines:
+            line_end = data.find(b"\r\n", position, position + _PLAIN_LINE)
+            if line_end < 0:
+                break
+            digits = data[position:line_end]
+            size = _sizes.get(digits)
+            if size is None:
+                size = _plain_size(digits)
+            begin = line_end + 2
+            after = begin + size
+            if size <= 0 or after + 2 > end or data[after] != _CR or data[after + 1] != _LF:
+                break
+            parts.append(data[begin:after])
+            self.payload += size
+            self._lines -= 1
+            position = after + 2
+        return parts[0] if len(parts) == 1 else b"".join(parts), position
+
+    def _feed_any(self, data: bytes, position: int, run: int) -> bytes:
+        """feed() from `position` on: chunks that are not plain, or whose content alone is wanted. What is between `run` and
+        `position` is forwarded unchanged.
+        """
         out: list[bytes] = []
-        run = 0  # data[run:position] is forwarded unchanged
         end = len(data)
         has_stopped = False
         while position < end and self._state != END:
@@ -320,7 +363,7 @@ class ChunkedBody:
         if self._trailers > self._trailers_limit:
             raise ValueError(f"trailers of more than {self._trailers_limit} bytes")
         name, colon, value = line.partition(b":")
-        if not colon or not is_field_name(name) or not _VALUE.fullmatch(value):
+        if not colon or not _is_name(name) or value.translate(TEXT) != value:
             raise ValueError(f"{show(line)} is not a trailer")
         if not is_allowed_in_trailers(name):
             return b""

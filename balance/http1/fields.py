@@ -101,6 +101,9 @@ _X_FORWARDED: Final = b"x-forwarded-"
 X_SSL_CLIENT: Final = b"x-ssl-client"
 
 _option_sets: Final[dict[bytes, frozenset[bytes]]] = {}  # `keep-alive`, `close` and a few more
+_trailer_names: Final[dict[bytes, bool]] = {}  # whether they may be trailers: each call of gRPC ends with the same few
+_TRAILER_NAMES_KEPT: Final = 256
+_LONG_NAME: Final = 64
 
 # Authentication schemes that authenticate the connection: NTLM, Negotiate (RFC 4559) and variants, CredSSP.
 _CONNECTION_AUTH_PREFIXES: Final = (b"ntlm", b"nego", b"kerberos", b"credssp")
@@ -278,8 +281,15 @@ def is_field_name(name: bytes) -> bool:
 
 def is_allowed_in_trailers(name: bytes) -> bool:
     """Whether a field of this name may be forwarded as a trailer."""
-    lower = name.lower()
-    return lower not in _NOT_IN_TRAILERS and not lower.startswith(_X_FORWARDED) and not _SSL_CLIENT.fullmatch(lower)
+    known = _trailer_names.get(name)
+    if known is None:
+        lower = name.lower()
+        known = lower not in _NOT_IN_TRAILERS and not lower.startswith(_X_FORWARDED) and not _SSL_CLIENT.fullmatch(lower)
+        if len(name) <= _LONG_NAME:
+            if len(_trailer_names) >= _TRAILER_NAMES_KEPT:
+                _trailer_names.clear()
+            _trailer_names[name] = known
+    return known
 
 
 def field_value(lines: bytes, name: bytes) -> str:

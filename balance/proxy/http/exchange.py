@@ -735,8 +735,11 @@ class Exchange:
         settings, decode = self.settings, decode or self.request.minor != 1  # HTTP/1.0 and HTTP/2 have no chunked coding
         # `reject` applies to clients only: when a reply's trailers arrive, it has begun, so they are dropped.
         underscores = "pass" if settings.listener.http.underscore_headers == "pass" else "drop"
-        is_tolerant = settings.replies.is_tolerant
-        return Body(BY_CHUNKS, 0, HttpResponseParser, decode=decode, underscores=underscores, is_tolerant=is_tolerant)
+        is_own = self.upstream is not None and self.upstream.is_shared  # made of what came over HTTP/2
+        is_tolerant = settings.replies.is_tolerant and not is_own
+        return Body(
+            BY_CHUNKS, 0, HttpResponseParser, decode=decode, underscores=underscores, is_tolerant=is_tolerant, is_own=is_own
+        )
 
     # --- 4. more of it --------------------------------------------------------------------------------
 
