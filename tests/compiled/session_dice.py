@@ -92,7 +92,8 @@ class Peer:
         for _ in range(dice.choice((1, 3, 10, 30))):
             sent += self._one()
             if dice.random() < 0.01:
-                sent += self._one() * dice.choice((20, 300))
+                again = self._one()
+                sent += again * dice.choice((20, 300)) if len(again) < 1000 else b""
         if self._wrong and dice.random() < 0.3:
             at = dice.randrange(len(sent))
             sent = sent[:at] + dice.choice((b"", b"\0", b"\xff", dice.randbytes(3))) + sent[at + dice.randrange(3) :]
