@@ -12,7 +12,8 @@ from balance.model import Why
 
 # Stricter than RFC 3986 section 3.2.2: no percent-encoding, no user name, and of the sub-delims only `!`, `$`, `&` and `+`,
 # which are token characters. The others have a meaning in field values, logs or patterns.
-_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&+\-]{1,255})(?::([0-9]{0,5}))?")
+_PORT: Final = rb"[0-5]?[0-9]{0,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"  # up to 65535, or empty
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&+\-]{1,255})(?::(%b))?" % _PORT)
 _ABSOLUTE: Final = re.compile(rb"(?i:http(s?))://([^/?]*)(.*)", re.DOTALL)
 _SLASH: Final = ord("/")
 

@@ -171,10 +171,11 @@ TRAILERS = (
 HOSTS = (
     *each("host", b"GET / HTTP/1.1\r\nHost:%b\r\n\r\n", (got, OK), "3.2",
           b"a", b" a.example", b" A.EXAMPLE:8080 ", b" 127.0.0.1:80", b" [::1]", b" [::1]:8080", b" a_b", b" a.",
-          b" xn--e1afmkfd", b" a:", b" [::1]:", b" a!$&+b"),
+          b" xn--e1afmkfd", b" a:", b" [::1]:", b" a!$&+b", b" a:65535", b" a:00080"),
     *each("host", b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n", (400,), "3.2",
           b"", b"a b", b"a,b", b"a, b", b"u@a", b"u:p@a", b"a/x", b"a?x", b"a#x", b"a\\b", b"http://a", b"a::", b"a:x", b"a:-1",
           b":80",
+          b"a:65536", b"a:99999", b"[::1]:65600",
           b"a:123456", b"[::1", b"::1", b"[::g]", b"[]", b"[::1]x", b"\xc3\xa9", b"%61", b"a\x00", b"a;b", b"a=b",
           b"a'b", b"a(b)", b'"a"', b"a" * 256, b"*", b"*.a", b":"),
     *each("two hosts", b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n", (400,), "3.2",

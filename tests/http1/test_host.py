@@ -38,6 +38,8 @@ from balance.http1.request import RequestReader
         (b"", b"", 80, False),
         (b":80", b":80", 80, False),
         (b"h%2e", b"h%2e", 80, False),
+        (b"h:65535", b"h:65535", 80, True),
+        (b"h:65536", b"h:65536", 80, False),
     ],
 )
 def test_hosts_are_the_same_whatever_way_they_are_written(one: bytes, other: bytes, default_port: int, same: bool) -> None:
@@ -78,7 +80,9 @@ def test_the_target_s_host_is_the_host_of_http_1_0_without_one() -> None:
     assert (fields.host, fields.forward) == (b"h:8080", b"Host: h:8080\r\nX: y\r\n")
 
 
-@pytest.mark.parametrize("target", [b"http://u@h/", b"http://:80/", b"http:///", b"http://h,g/", b"http://a b/"])
+@pytest.mark.parametrize(
+    "target", [b"http://u@h/", b"http://:80/", b"http:///", b"http://h,g/", b"http://a b/", b"http://h:65536/"]
+)
 def test_a_target_whose_host_is_none_is_refused_in_http_1_0_too(target: bytes) -> None:
     with pytest.raises(ProtocolError):
         origin_form(b"GET", target, None, 0)

@@ -101,6 +101,7 @@ ROWS: dict[str, Row] = {
     ":authority with userinfo": Row(get(authority=b"site.example@other.example"), "RFC 9113 section 8.3.1", 400),
     ":authority with a query": Row(get(authority=b"site.example?x"), "HAProxy #2941", 400),
     ":authority with a port that is none": Row(get(authority=b"site.example:999999"), "HAProxy #2941", 400),
+    ":authority with a port above all ports": Row(get(authority=b"site.example:99999"), "HAProxy #2941", 400),
     ":authority with a blank": Row(get(authority=b"site.example x"), "HAProxy #2941", 400),
     ":authority with a line's end": Row(get(authority=b"site.example\r\nx: y"), "VU#357312"),
     ":authority and another host": Row(get((b"host", b"other.example")), "HAProxy CVE-2021-39242"),

@@ -185,6 +185,7 @@ def test_one_family_says_nothing_where_the_other_is_believed() -> None:
         ("For: unix:/x", "X-Forwarded-For: 'unix:/x' is no address: nobody knows whose request it is"),
         ("Proto: gopher", "X-Forwarded-Proto: 'gopher' is no protocol"),
         ("Host: a/b", "X-Forwarded-Host: 'a/b' is no host"),
+        ("Host: a:65536", "X-Forwarded-Host: 'a:65536' is no host"),
         ("Port: 0", "X-Forwarded-Port: '0' is no port"),
         ("Port: 65536", "X-Forwarded-Port: '65536' is no port"),
     ],
