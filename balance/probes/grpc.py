@@ -1,30 +1,32 @@
 """gRPC health check (grpc.health.v1.Health/Check) over HTTP/2: by prior knowledge (RFC 9113 section 3.3), or over TLS by ALPN
 where the backend has TLS.
 
-One stream per connection. The two small messages are encoded here; HTTP/2 is the h2 library's, which is imported by the first
-check: `pip install 'balance[http2]'`.
+One stream per connection. The two small messages are encoded here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Final
 
 from balance.config.model import BackendConfig, HealthCheck
+from balance.http1.response import MAX_FIELDS, MAX_HEAD
+from balance.http2.handler import SessionHandler
+from balance.http2.head_encoder import encode_request as encode_head
+from balance.http2.response_head import ResponseHead
+from balance.http2.session import Session, SessionLimits
+from balance.http2.stream import Stream
 from balance.probes.check_tls import check_tls
 from balance.probes.dial import authority, connection, is_elsewhere, proxy_header, target
 from balance.probes.result import Result, failure_reason, is_explicit, unusable
 from balance.tls.pem_loading import TlsError
 from balance.version import VERSION
 
-if TYPE_CHECKING:
-    from h2.connection import H2Connection
-
 LIMIT_BYTES = 64 * 1024
 READ_BYTES = 16 * 1024
-STREAM = 1
+_LIMITS: Final = SessionLimits(fields=MAX_FIELDS, head_bytes=MAX_HEAD)
+_METHOD: Final = b"/grpc.health.v1.Health/Check"
 
 # health.proto: enum ServingStatus
 SERVING = 1
@@ -52,72 +54,81 @@ def decode_response(data: bytes) -> int | None:
     return message[1] if len(message) == 2 and message[0] == 0x08 else None
 
 
-class Call:
+class Call(SessionHandler):
     """One gRPC call, from its first frame to its trailers."""
 
     def __init__(self, check: HealthCheck, host: str, scheme: str = "http") -> None:
-        from h2.config import H2Configuration
-        from h2.connection import H2Connection
-
         self.is_over = False
         self.broken = ""  # why there will be no response
-        self._fields: dict[str, str] = {}
+        self._status = 0
+        self._code = ""  # grpc-status
         self._data = bytearray()
-        self._h2: H2Connection = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
-        self._h2.initiate_connection()
-        head = {
-            ":method": "POST",
-            ":scheme": scheme,
-            ":authority": host,
-            ":path": "/grpc.health.v1.Health/Check",
-            "te": "trailers",
-            "content-type": "application/grpc",
-            "grpc-timeout": f"{max(1, int(check.timeout_s * 1000))}m",
-            "user-agent": f"balance-health/{VERSION}",
-        }
-        self._h2.send_headers(STREAM, list(head.items()))
-        self._h2.send_data(STREAM, encode_request(check.service), end_stream=True)
+        now = time.monotonic()
+        self._session = Session(self, _LIMITS, now, is_server=False)
+        lines = (
+            "te: trailers\r\ncontent-type: application/grpc\r\n"
+            f"grpc-timeout: {max(1, int(check.timeout_s * 1000))}m\r\nuser-agent: balance-health/{VERSION}\r\n"
+        )
+        block = encode_head(b"POST", scheme.encode(), host.encode(), _METHOD, lines.encode())
+        stream = self._session.open(block, now, ends=False)
+        assert stream is not None  # the first one
+        self._session.content(stream, encode_request(check.service), ends=True)
 
     def to_send(self) -> bytes:
         """The bytes to write now."""
-        return self._h2.data_to_send()
+        parts = self._session.out.parts
+        data = b"".join(parts)
+        parts.clear()
+        return data
 
     def feed(self, data: bytes) -> None:
         """Process received bytes."""
-        from h2 import events
-        from h2.exceptions import ProtocolError
+        now = time.monotonic()
+        while self._session.feed(data, now):
+            data = b""
 
-        if data.startswith(b"HTTP/1"):  # h2 would take it for the beginning of a long frame
-            self._give_up("the answer is not HTTP/2")
-            return
-        try:
-            arrived: Iterable[Any] = self._h2.receive_data(data)
-        except (ProtocolError, UnicodeDecodeError):
-            self._give_up("the answer is not HTTP/2")
-            return
-        for event in arrived:
-            match event:
-                case events.ResponseReceived() | events.TrailersReceived():
-                    self._fields |= {str(name): str(value) for name, value in event.headers}
-                case events.DataReceived():
-                    self._data += event.data
-                    self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-                case events.StreamEnded():
-                    self.is_over = True
-                case events.StreamReset() | events.ConnectionTerminated() if not self.is_over:
-                    self._give_up("the call was broken off")
+    def on_response(self, stream: Stream, head: ResponseHead, *, ends: bool) -> None:
+        if not head.is_interim:
+            self._status = head.status
+            self._read_code(head.lines)
+            self.is_over = ends
+
+    def on_content(self, stream: Stream, content: bytes, *, ends: bool) -> None:
+        self._session.taken(stream, len(content))
+        self._data += content
+        self.is_over = ends
+
+    def on_trailers(self, stream: Stream, lines: bytes) -> None:
+        self._read_code(lines)
+        self.is_over = True
+
+    def on_reset(self, stream: Stream, code: int, detail: str, *, is_ours: bool) -> None:
+        self._give_up(f"the answer is refused: {detail}" if is_ours else "the call was broken off")
+
+    def on_unprocessed(self, stream: Stream) -> None:
+        self._give_up("the server leaves and takes no calls")
+
+    def on_fault(self, code: int, detail: str) -> None:
+        self._give_up("the answer is not HTTP/2")
+
+    def _read_code(self, lines: bytes) -> None:
+        for line in lines.split(b"\r\n"):
+            name, _, value = line.partition(b":")
+            if name.lower() == b"grpc-status":
+                self._code = value.strip(b" \t").decode("latin-1")
 
     def _give_up(self, why: str) -> None:
-        self.is_over = True
-        self.broken = why
+        if not self.is_over:
+            self.is_over = True
+            self.broken = why
 
     def result(self) -> tuple[bool, str]:
         """Whether the service is SERVING, and the reason."""
         if self.broken:
             return False, self.broken
-        status, code = self._fields.get(":status", ""), self._fields.get("grpc-status", "")
-        if status != "200":
-            return False, f"status {status}, expected 200"
+        code = self._code
+        if self._status != 200:
+            return False, f"status {self._status}, expected 200"
         if code != "0":
             number = int(code) if code.isascii() and code.isdigit() else -1
             return False, f"gRPC status {code or 'missing'}: {CODES.get(number, 'no health answer')}"

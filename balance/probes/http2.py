@@ -40,7 +40,9 @@ class Http2Question(SessionHandler):
 
     def feed(self, data: bytes) -> bytes:
         """What was read; what it says of the reply. ProtocolError when there will be none."""
-        self._session.feed(data, time.monotonic())
+        now = time.monotonic()
+        while self._session.feed(data, now):  # many small frames are several turns of a connection's
+            data = b""
         text = b"".join(self._text)
         self._text.clear()
         if self._broken and not text:

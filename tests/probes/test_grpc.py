@@ -12,6 +12,8 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded
 
 from balance.config.model import BackendConfig, HealthCheck
+from balance.http2.errors import NO_ERROR
+from balance.http2.frames import LAST_STREAM_ID, goaway
 from balance.model import Address
 from balance.probes.grpc import LIMIT_BYTES, decode_response, encode_request, probe
 from balance.probes.result import Result
@@ -21,12 +23,13 @@ HEAD = [(":status", "200"), ("content-type", "application/grpc")]
 
 
 class Server:
-    """Answers each call with `reply`; remembers what was asked."""
+    """Answers each call with `reply`, after the bytes `before`; remembers what was asked."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, before: bytes = b"") -> None:
         self.asked: dict[str, str] = {}
         self.question = b""
         self._reply = reply
+        self._before = before
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
@@ -38,6 +41,7 @@ class Server:
                 elif isinstance(event, DataReceived):
                     self.question += event.data
                 elif isinstance(event, StreamEnded):
+                    writer.write(h2.data_to_send() + self._before)
                     self._reply(h2, event.stream_id)
             writer.write(h2.data_to_send())
         writer.close()
@@ -106,6 +110,24 @@ def test_the_answer_is_judged_by_what_the_health_service_says(reply: Reply, is_o
     result = ask(Server(reply).serve)
     assert result[:2] == (is_ok, reason)
     assert result.is_explicit is not is_ok
+
+
+@pytest.mark.parametrize(
+    ("last_id", "is_ok", "reason"),
+    [(LAST_STREAM_ID, True, "SERVING"), (1, True, "SERVING"), (0, False, "the server leaves and takes no calls")],
+)
+def test_a_server_that_leaves_still_answers_what_it_has_taken(last_id: int, is_ok: bool, reason: str) -> None:
+    assert ask(Server(says(1), goaway(last_id, NO_ERROR)).serve)[:2] == (is_ok, reason)
+
+
+def test_an_answer_in_many_small_frames_is_read_to_its_end() -> None:
+    def reply(h2: H2Connection, stream: int) -> None:
+        h2.send_headers(stream, HEAD)
+        for byte in bytes(600):
+            h2.send_data(stream, bytes([byte]))
+        h2.send_headers(stream, [("grpc-status", "12")], end_stream=True)
+
+    assert ask(Server(reply).serve)[:2] == (False, "gRPC status 12: it has no health service")
 
 
 def test_the_call_is_the_one_of_the_health_protocol() -> None:

@@ -12,6 +12,8 @@ from h2.connection import H2Connection
 from h2.events import RequestReceived, StreamEnded
 
 from balance.config.model import BackendConfig, HealthCheck
+from balance.http2.errors import NO_ERROR
+from balance.http2.frames import LAST_STREAM_ID, goaway
 from balance.model import Address
 from balance.probes.http import probe
 from balance.probes.result import Result
@@ -19,8 +21,8 @@ from balance.probes.result import Result
 Answer = Callable[[H2Connection, int], None]
 
 
-def ask(answer: Answer | bytes, seen: list[dict[str, str]] | None = None, **check: Any) -> Result:
-    """One probe of a server over HTTP/2, or of one that answers with these bytes."""
+def ask(answer: Answer | bytes, seen: list[dict[str, str]] | None = None, before: bytes = b"", **check: Any) -> Result:
+    """One probe of a server over HTTP/2, or of one that answers with these bytes. `before`: sent before an answer."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if isinstance(answer, bytes):
@@ -39,6 +41,7 @@ def ask(answer: Answer | bytes, seen: list[dict[str, str]] | None = None, **chec
                 if isinstance(event, RequestReceived) and seen is not None:
                     seen.append({str(name): str(value) for name, value in event.headers})
                 if isinstance(event, StreamEnded):
+                    writer.write(peer.data_to_send() + before)
                     answer(peer, event.stream_id)
         writer.close()
 
@@ -93,6 +96,20 @@ def test_status_and_body_decide(answer: Answer | bytes, reason: str) -> None:
     found = ask(answer, expected_body="fine")
     assert found.is_ok is (reason == "status 200")
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("last_id", "is_ok", "reason"),
+    [(LAST_STREAM_ID, True, "status 200"), (1, True, "status 200"), (0, False, "the connection takes no requests")],
+)
+def test_a_server_that_leaves_still_answers_what_it_has_taken(last_id: int, is_ok: bool, reason: str) -> None:
+    found = ask(says(200, b"fine"), before=goaway(last_id, NO_ERROR))
+    assert found.is_ok is is_ok
+    assert reason in found.reason
+
+
+def test_an_answer_in_many_small_frames_is_read_to_its_end() -> None:
+    assert ask(says(200, *[b"x"] * 600, b"fine"), expected_body="fine", timeout_s=2.0).is_ok
 
 
 def test_who_is_asked_at_another_port_is_asked_with_http1() -> None:

@@ -144,8 +144,6 @@ def _pools(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 paths.pool(index, "health_check.type"),
                 "exec needs a command, like command: [/usr/local/bin/check, --fast]",
             )
-        if check.enabled and check.kind == "grpc" and find_spec("h2") is None:
-            yield paths.pool(index, "health_check.type"), "grpc needs a library: pip install 'balance[http2]'"
         seen: dict[str, int] = {}
         for position, backend in enumerate(pool.backends):
             path = (*where, "backends", position)
