@@ -86,6 +86,7 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         http2_wire/smuggling_rows.py: ":path twice"
         http2_wire/smuggling_rows.py: ":path behind a field"
         http2_wire/smuggling_rows.py: ":status in a request"
+        http2_wire/smuggling_rows.py: "a pseudo-field that nobody knows"
         http2_wire/smuggling_rows.py: ":protocol with GET"
         http2_wire/smuggling_rows.py: "a pseudo-field in trailers\""""),
     10: ("CONNECT is answered here and reaches nobody, nor does its content", """
@@ -94,7 +95,8 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         http2_wire/smuggling_rows.py: "CONNECT with a path\""""),
     11: ("an offer of h2c goes on without the offer", """
         proxy/http2/test_protocol_choice.py::upgrade_from_http1_is_not_taken
-        http2_wire/test_downgrade_smuggling.py::an_offer_of_http2_is_not_passed_on"""),
+        http2_wire/test_downgrade_smuggling.py::an_offer_of_http2_is_not_passed_on
+        http2_wire/test_downgrade_smuggling.py::content_behind_an_upgrade_of_http1_is_no_request"""),
     12: ("rapid reset buys no concurrency, and ends the connection", """
         http2/test_session_floods.py::a_flood_ends_its_connection_and_is_named
         http2/test_session_floods.py: "rapid reset"
@@ -124,6 +126,7 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         http2/test_session_floods.py::ninety_cookies_are_no_bomb_and_thousands_are
         http2/test_session_floods.py::a_bomb_of_the_table_is_seen_by_what_it_makes
         http2/test_session_floods.py::who_is_too_large_is_answered_and_the_next_one_is_read_by_the_same_table
+        http2/test_session_floods.py::what_is_refused_is_read_by_the_same_table
         attacks/h2_attacked.py: "an HPACK bomb (CVE-2016-6581)"
         attacks/h2_attacked.py: "cookies of a byte (CVE-2026-49975)"
         attacks/test_http2_floods.py::replies_that_are_not_taken_hold_little_and_not_for_long
@@ -138,7 +141,8 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         http2/test_session_floods.py::resets_are_few_a_turn
         proxy/http2/test_http2_client_connection.py::who_has_offended_is_read_in_the_turns_that_all_of_his_kind_share
         attacks/test_http2_floods.py::a_hog_of_the_loop_lets_others_have_their_turns"""),
-    18: ("tiny messages cost nothing while they are taken", """
+    18: ("tiny messages cost nothing while they are taken, and only then", """
+        http2/test_session_floods.py: "small DATA that waits"
         http2/test_session_floods.py::small_messages_that_are_taken_at_once_cost_nothing
         attacks/test_http2_honest.py::pages_that_are_left_and_pings_and_cookies_pass"""),
     19: ("a page of sixty streams that is left", """
@@ -146,6 +150,7 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         attacks/test_http2_honest.py::pages_that_are_left_and_pings_and_cookies_pass"""),
     20: ("frames that were under way when we reset", """
         http2/test_session_floods.py::frames_that_were_under_way_when_we_reset_are_no_offence
+        http2/test_session_floods.py::trailers_behind_our_reset_are_read_by_the_same_table
         http2_wire/test_early_answers.py::the_stream_is_reset_behind_the_answer_without_an_error"""),
     21: ("a drain says GOAWAY twice and loses no request", """
         http2/test_session_peers.py::going_takes_two_steps_and_loses_nothing

@@ -43,7 +43,11 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
     "empty DATA": lambda n: (post(1) if n == 1 else b"") + frame(DATA, 0, 1, b""),
     "a window opened byte by byte": lambda n: (request(1) if n == 1 else b"") + frames.window_update(1, 1),
     "heads that are too large": lambda n: request(n, block=GET + encode([(b"x", b"")] * 150)),
+    "small DATA that waits": lambda n: (
+        (post(1) + frame(DATA, 0, 1, bytes(16_384)) * 4 + post(3) if n == 1 else b"") + frame(DATA, 0, 3, b"x")
+    ),
 }
+NOT_TAKEN = {"small DATA that waits"}
 
 
 def released(session: Session, handler: RecordingHandler) -> None:
@@ -55,7 +59,7 @@ def released(session: Session, handler: RecordingHandler) -> None:
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_ends_its_connection_and_is_named(name: str) -> None:
-    session, handler = started()
+    session, handler = started(takes=name not in NOT_TAKEN)
     most = kept = 0
     for count, number in enumerate(odd()):
         more = session.feed(FLOODS[name](number), 0.001 * count)
@@ -141,6 +145,31 @@ def test_who_is_too_large_is_answered_and_the_next_one_is_read_by_the_same_table
     session.head(handler.by_id[1], encode([(b":status", b"431")]), ends=True)
     session.release(handler.by_id[1], 0.0)
     assert [each[:3] for each in sent(session)] == [(HEADERS, END_STREAM | END_HEADERS, 1)]
+
+
+def test_what_is_refused_is_read_by_the_same_table() -> None:
+    """Else the two tables differ from there on, and the next request has another one's fields."""
+    session, handler = started()
+    for number in range(1, 201, 2):
+        session.feed(request(number), 0.0)
+    session.feed(request(201, block=GET + b"\x40\x04x-an\x02ok"), 0.0)
+    assert sent(session) == [(frames.RST_STREAM, 0, 201, errors.REFUSED_STREAM.to_bytes(4, "big"))]
+    session.release(handler.by_id[1], 0.0)
+    session.feed(request(203, block=GET + b"\xbe"), 0.0)
+    assert handler.told[-1][:2] == ("request", 203)
+    assert handler.told[-1][5] == b"x-an: ok\r\n"
+
+
+def test_trailers_behind_our_reset_are_read_by_the_same_table() -> None:
+    session, handler = started()
+    session.feed(post(1), 0.0)
+    session.head(handler.by_id[1], encode([(b":status", b"413")]), ends=True)
+    session.release(handler.by_id[1], 0.0)
+    assert [each[:3] for each in sent(session)][-1] == (frames.RST_STREAM, 0, 1)
+    session.feed(request(1, block=b"\x40\x04x-an\x02ok"), 0.0)
+    session.feed(request(3, block=GET + b"\xbe"), 0.0)
+    assert handler.told[-1][:2] == ("request", 3)
+    assert handler.told[-1][5] == b"x-an: ok\r\n"
 
 
 def test_answers_that_nobody_reads_end_the_connection() -> None:

@@ -113,6 +113,7 @@ ROWS: dict[str, Row] = {
         frame(HEADERS, WHOLE, 1, encode([*fields()[:2], (b"accept", b"*/*"), *fields()[2:]])), "RFC 9113 section 8.3"
     ),
     ":status in a request": Row(get((b":status", b"200")), "RFC 9113 section 8.3"),
+    "a pseudo-field that nobody knows": Row(get((b":foo", b"bar")), "RFC 9113 section 8.3"),
     ":protocol with GET": Row(get((b":protocol", b"websocket")), "haproxy/haproxy#3355"),
     "CONNECT with content": Row(
         head(1, [(b":method", b"CONNECT"), (b":authority", b"site.example:80")], END_HEADERS) + data(1, HIDDEN),

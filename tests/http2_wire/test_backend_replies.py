@@ -51,6 +51,9 @@ REFUSED = {
     ":path in a reply": reply((b":path", b"/")),
     "101": reply(ok=[(b":status", b"101")]),
     "an interim reply that ends": reply(ok=[(b":status", b"103")], content=None),
+    "more than 100 interim replies": lambda n: (
+        frame(HEADERS, END_HEADERS, n, encode([(b":status", b"103")])) * 101 + answer(n, b"content")
+    ),
     "transfer-encoding": reply((b"transfer-encoding", b"chunked"), content=b"0\r\n\r\n" + HIDDEN),
     "connection": reply((b"connection", b"x")),
     "upgrade": reply((b"upgrade", b"websocket")),

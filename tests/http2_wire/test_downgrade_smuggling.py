@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,23 +180,51 @@ def test_a_second_reply_of_a_backend_is_nobodys(http1_site: Site) -> None:
         http1_site.ask_as_victim()
 
 
+def reply_of(sock: socket.socket) -> bytes:
+    """One of HTTP/1.1 whose length is said; what has come until the connection's end."""
+    reply = b""
+    while (more := sock.recv(65_536)) and (reply := reply + more):
+        begin, found, content = reply.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", begin)
+        if found and (begin.startswith(b"HTTP/1.1 101") or (length and len(content) >= int(length[1]))):
+            break
+    return reply
+
+
 @pytest.mark.parametrize("offer", ["h2c", "h2c, websocket", "H2C", "h2"])
-def test_an_offer_of_http2_is_not_passed_on(http1_site: Site, offer: str) -> None:
+def test_an_offer_of_http2_is_not_passed_on(site: Site, offer: str) -> None:
     """A 101 would be a tunnel past every rule (Traefik CVE-2026-88008)."""
-    http1_site.server.requests.clear()
-    with socket.create_connection(("127.0.0.1", http1_site.port), 20) as sock:
+    site.server.requests.clear()
+    with socket.create_connection(("127.0.0.1", site.port), 20) as sock:
         sock.sendall(
             b"GET /offer HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade, HTTP2-Settings\r\n"
             b"Upgrade: %b\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n" % offer.encode()
         )
-        reply = b""
-        while not reply.endswith((b"GET /offer", b"</html>\n")) and (more := sock.recv(65_536)):
-            reply += more
+        reply = reply_of(sock)
     assert not reply.startswith(b"HTTP/1.1 101"), reply
-    for seen in http1_site.server.requests:
+    for seen in site.server.requests:
         assert not any("h2" in value.decode("latin-1").lower() for value in seen.all(b"upgrade"))
         assert seen.all(b"http2-settings") == []
-    http1_site.ask_as_victim()
+    site.ask_as_victim()
+
+
+@pytest.mark.parametrize("upgrade", ["websocket", "h2c", "x"])
+def test_content_behind_an_upgrade_of_http1_is_no_request(site: Site, upgrade: str) -> None:
+    """A 200 is no upgrade, and the connection is kept: what the length covers is content (nghttpx CVE-2026-58055)."""
+    site.server.requests.clear()
+    expected = site.ask_as_victim()
+    with socket.create_connection(("127.0.0.1", site.port), 20) as sock:
+        sock.sendall(
+            b"POST /attack HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade\r\nUpgrade: %b\r\n"
+            b"Content-Length: %d\r\n\r\n" % (upgrade.encode(), len(HIDDEN)) + HIDDEN
+        )
+        reply = reply_of(sock)
+        assert re.match(rb"HTTP/1\.1 (200|400|502) ", reply), reply
+        expected += site.ask_as_victim()
+    seen = [(each.method, each.target) for each in site.server.requests]
+    assert [each for each in seen if each[1] != b"/attack"] == expected
+    assert all(each.content == HIDDEN for each in site.server.requests if each.target == b"/attack" and each.is_whole)
+    assert site.server.garbage == []
 
 
 def test_what_is_right_arrives_as_it_was_sent(site: Site) -> None:

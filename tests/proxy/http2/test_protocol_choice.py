@@ -85,10 +85,11 @@ async def test_upgrade_from_http1_is_not_taken(stage: Stage) -> None:
 
 
 async def test_preface_that_trickles_has_one_deadline_from_accept_on(stage: Stage) -> None:
-    await stage.open(http=H2C, timeouts=Timeouts(client_header_s=0.2))
-    for begin in (PREFACE[:10], PREFACE, b""):
-        wire = await stage.client()
+    await stage.open(http=H2C, timeouts=Timeouts(client_header_s=1.0))
+    wires = [await stage.client() for _ in range(3)]
+    for wire, begin in zip(wires, (PREFACE[:10], PREFACE, b""), strict=True):
         await wire.send(begin)
+    for wire in wires:
         await wire.has_ended()
     await until(lambda: stage.whys == {Why.HEADER_TIMEOUT: 2})
 
