@@ -182,7 +182,7 @@ WHYS: Final[dict[Why, WhyWord]] = {
         "`queue_ms`, `connect_ms` and `ttfb_ms` say where the time went; `timeouts.request` of the route",
     ),
     Why.IDLE_TIMEOUT: WhyWord(
-        "a session or tunnel in which nothing moved for `timeouts.idle` or `tunnel`",
+        "a session, tunnel or gRPC call in which nothing moved for `timeouts.idle` or `tunnel`",
         "",
         lines_of("idle_timeout"),
         "a heartbeat of the application, or a longer `timeouts.idle` or `timeouts.tunnel`",

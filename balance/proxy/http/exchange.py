@@ -936,8 +936,10 @@ class Exchange:
             client.give_up()  # only after a bug: its end was not completed
 
     def _is_silent_call(self, upload: Upload | None, upstream: Upstream | None) -> bool:
-        """Whether it was as much the client's turn to say something as the backend's."""
-        return upload is not None and not upload.is_done and not (upstream is not None and upstream.is_full)
+        """Whether it was as much the client's turn to say something as the backend's, or a watch that had nothing to say."""
+        if upstream is not None and upstream.is_full:
+            return False
+        return self._state is REPLYING or (upload is not None and not upload.is_done)
 
     def _body_rate_due(self, upload: Upload, rate: BodyRate, now: float) -> None:
         """A stretch in which a part of the body had to come is over."""

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from http2_client import Reply, connect
 from rawclient import Message, Wire, chunked
-from scripts import says_and_waits
+from scripts import never, says_and_waits
 from stage import Stage, serve, until
 
 from balance.config.model import HealthCheck, HttpConfig, Limits, PassiveChecks, Timeouts
@@ -114,6 +114,30 @@ async def test_a_watch_outlives_the_timeouts_of_other_requests(stage: Stage) -> 
     asyncio.get_running_loop().call_later(0.5, go.set)
     got = await client.reply(stream)
     assert (got.body, got.trailers) == (MESSAGE, [(b"grpc-status", b"0")])
+
+
+@pytest.mark.parametrize("is_half_closed", [True, False])
+async def test_a_quiet_watch_is_nobodys_fault(stage: Stage, is_half_closed: bool) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(HEAD + chunked(MESSAGE)[:-5])
+        await wire.has_ended()
+
+    stage.backend(script)
+    await stage.open(http=H2C, timeouts=Timeouts(tunnel_s=0.15))
+    client = await connect(stage)
+    stream = await client.request("/watch", *GRPC, method="POST", body=MESSAGE, ends=is_half_closed)
+    assert (await client.reply(stream)).reset is not None
+    assert stage.whys == {Why.IDLE_TIMEOUT: 1}
+    assert stage.cell(stage.backend_states[0].block + counters.FAILURES) == 0
+
+
+async def test_a_call_that_is_not_answered_at_all_is_the_backends_fault(stage: Stage) -> None:
+    stage.backend(never)
+    await stage.open(http=H2C, timeouts=Timeouts(tunnel_s=0.15))
+    assert (await call(stage)).get(b"grpc-status") == b"14"
+    assert stage.whys == {Why.RESPONSE_HEADER_TIMEOUT: 1}
+    assert stage.cell(stage.backend_states[0].block + counters.FAILURES) == 1
 
 
 async def test_a_cancelled_call_is_the_clients(stage: Stage) -> None:
