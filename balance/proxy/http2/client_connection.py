@@ -388,8 +388,8 @@ class ClientConnection(SessionHandler):
         worker = settings.worker
         is_flood = code == ENHANCE_YOUR_CALM
         worker.row.cells[counters.WHY + (Why.HTTP2_FLOOD if is_flood else Why.HTTP2_ERROR)] += 1
-        what = "flood" if is_flood else "error"
-        worker.http2_ended(what, f"listener {settings.listener.name}: the HTTP/2 connection of {self.peer} is ended: {detail}")
+        kind = detail if is_flood else "error"  # there are a dozen words for floods, and others without end
+        worker.http2_ended(kind, f"listener {settings.listener.name}: the HTTP/2 connection of {self.peer} is ended: {detail}")
         self._end_streams()
 
     # --- calls from the streams -----------------------------------------------------------------------

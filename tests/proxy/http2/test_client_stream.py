@@ -467,7 +467,7 @@ async def test_backend_that_says_nothing_is_504(stage: Stage) -> None:
     assert stage.whys == {Why.RESPONSE_HEADER_TIMEOUT: 1}
 
 
-async def test_nobody_is_503(stage: Stage) -> None:
+async def test_a_backend_that_refuses_connections_is_502(stage: Stage) -> None:
     await stage.open(stage.refusing(), http=H2C)
     reply = await asked(stage)
     assert (reply.status, dict(reply.fields).get(b"connection")) == (502, None)

@@ -254,6 +254,17 @@ async def test_so_many_offences_as_are_configured(stage: Stage) -> None:
     assert stage.whys == {Why.HTTP2_FLOOD: 1}
 
 
+async def test_each_kind_of_flood_is_named_in_the_log(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "balance.worker")
+    await stage.open(http=replace(H2C, http2=Http2(flood_limit=100)))
+    for flood in (frames.ping(b"12345678", is_ack=False), frames.settings([])):
+        for _ in range(2):  # the second of a kind is only counted
+            client = await connect(stage)
+            await client.wire.send(flood * 120)
+            await client.over()
+    assert [message.rpartition(": ")[2] for message in caplog.messages] == ["too many of PING", "too many of SETTINGS"]
+
+
 async def test_many_offences_end_it_by_goaway_and_lose_nothing(stage: Stage) -> None:
     stage.backend(slow)
     await stage.open(http=H2C)
