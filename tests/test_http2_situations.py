@@ -143,6 +143,7 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         attacks/test_http2_floods.py::a_hog_of_the_loop_lets_others_have_their_turns"""),
     18: ("tiny messages cost nothing while they are taken, and only then", """
         http2/test_session_floods.py: "small DATA that waits"
+        attacks/test_http2_floods.py::small_content_that_waits_ends_its_connection
         http2/test_session_floods.py::small_messages_that_are_taken_at_once_cost_nothing
         attacks/test_http2_honest.py::pages_that_are_left_and_pings_and_cookies_pass"""),
     19: ("a page of sixty streams that is left", """

@@ -56,15 +56,19 @@ class Site:
     """`balance serve` with one worker, before a backend that is a process of its own."""
 
     def __init__(self, folder: Path, **keys: Any) -> None:
+        """`pools`: others than `app`, which has that backend; routes say who gets what."""
         words = [sys.executable, "-m", "balance", "backend", "--port", "0", "--name", "app", "--catch-all"]
         self._backend = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert self._backend.stdout is not None
         backend = f"127.0.0.1:{self._backend.stdout.readline().rsplit(':', 1)[1].strip()}"
+        backends: dict[str, Any] = {"backends": [{"name": "app", "address": backend}]}
+        if "pools" in keys:
+            backends = {"pools": {"app": backends, **keys.pop("pools")}}
         base = {
             "mode": "http",
             "listen": "127.0.0.1:0",
             "workers": 1,
-            "backends": [{"name": "app", "address": backend}],
+            **backends,
             "admin": {"listen": "127.0.0.1:0"},
             "shutdown": {"delay": "0s"},
         }

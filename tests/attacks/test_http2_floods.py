@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from attacked import Site
-from h2_attacked import FLOODS, GoodH2Client, Peer, endless, get, post
-from h2_cases import DATA, END_STREAM, Fields, frame, head
+from h2_attacked import FLOODS, GOOD, GoodH2Client, Peer, endless, get, post
+from h2_cases import DATA, END_HEADERS, END_STREAM, HEADERS, Fields, frame, head
 from instance_process import until
 
 from balance.http2 import errors, frames
 from balance.http2.frames import PING, PREFACE, settings, window_update
+from balance.http2.hpack.field_encoder import encode
 
 pytestmark = [pytest.mark.drill, pytest.mark.long, pytest.mark.timeout(120)]
 
@@ -48,6 +51,36 @@ def test_a_flood_ends_its_connections_and_is_named(tmp_path: Path) -> None:
         for reason, _ in FLOODS.values():
             assert reason in site.log, site.log  # the first of each kind; others within a minute are counted
         assert site.ended("http2_flood") == 2 * AT_ONCE * len(FLOODS)
+
+
+def test_small_content_that_waits_ends_its_connection(tmp_path: Path) -> None:
+    """Each frame costs a hundred bytes of memory besides its own, while its backend takes none of it."""
+    routes = [{"name": "silent", "path_prefix": "/silent", "pool": "silent"}, {"name": "rest", "pool": "app"}]
+    first = encode([*GOOD[:2], (b":path", b"/silent"), GOOD[3]])
+    others = encode([(b":method", b"POST"), GOOD[1], (b":path", b"/silent"), GOOD[3]])
+
+    def pieces() -> Iterator[bytes]:
+        yield get(1, first)  # all others wait for its end
+        for stream in range(3, 23, 2):
+            yield frame(HEADERS, END_HEADERS, stream, others)
+            yield from [frame(DATA, 0, stream, bytes(20)) * 100] * 30
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        backend = {"address": f"127.0.0.1:{silent.getsockname()[1]}", "max_connections": 1}
+        pool = {"backends": [backend], "queue": {"size": 100, "timeout": "60s"}}
+        keys = {**KEYS, "http": {"h2c": True, "routes": routes}, "pools": {"silent": pool}}
+        with Site(tmp_path, **keys) as site, GoodH2Client(site) as good:
+
+            def attack() -> None:
+                for _ in range(AT_ONCE):
+                    with Peer(site) as peer:
+                        peer.flood(pieces())
+                        peer.wait("over")
+                        assert [code for _, code, _ in peer.goaways][-1:] == [errors.ENHANCE_YOUR_CALM], str(peer)
+                        assert "small DATA that waits" in peer.reason
+                good.answers(1)
+
+            site.withstands(attack)
 
 
 UNREAD = {
