@@ -202,6 +202,32 @@ async def test_streams_run_side_by_side(stage: Stage) -> None:
     assert (await client.reply(slow)).body == b"/slow"
 
 
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 502)])
+async def test_a_reused_connection_that_dies_is_a_new_try_or_an_error_with_a_line_and_no_refusal(
+    stage: Stage, how: str, method: str, status: int
+) -> None:
+    """REFUSED_STREAM would tell the client that nothing was looked at, which nobody knows of a POST."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(ok())
+        if await wire.request() is not None:
+            getattr(wire, how)()
+
+    stage.backend(script)
+    await stage.open(http=H2C, access=AccessLog(True, output=str(stage.folder / "log")))
+    client = await connect(stage)
+    await client.reply(await client.request("/first"))
+    reply = await client.reply(await client.request("/second", method=method, body=b"order" if method == "POST" else None))
+    assert (reply.reset, reply.status) == (None, status)
+    client.wire.close()
+    await stage.settled()
+    await until(lambda: (stage.folder / "log").exists() and len((stage.folder / "log").read_text().splitlines()) == 2)
+    line = json.loads((stage.folder / "log").read_text().splitlines()[1])
+    assert (line["path"], line["status"], line["why"] == "ok") == ("/second", status, status == 200)
+
+
 async def test_the_client_may_leave_a_request(stage: Stage) -> None:
     backend = stage.backend(never)
     await stage.open(http=H2C, access=AccessLog(True, output=str(stage.folder / "log")))
