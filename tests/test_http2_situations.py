@@ -74,7 +74,8 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         http2_wire/smuggling_rows.py: ":authority with a path"
         http2_wire/smuggling_rows.py: ":authority with userinfo"
         http2_wire/smuggling_rows.py: ":authority with a query"
-        http2_wire/smuggling_rows.py: ":authority with a port that is none\""""),
+        http2_wire/smuggling_rows.py: ":authority with a port that is none"
+        http2_wire/smuggling_rows.py: ":authority with a port above all ports\""""),
     8: (":authority and another host, host twice; host alone, and both alike, pass", """
         http2/test_request_head.py: "host twice"
         http2/test_request_head.py::what_may_pass_passes
@@ -173,12 +174,14 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         proxy/http/http2_backends/test_stream_upstream.py::an_early_reply_ends_the_upload_and_not_the_connection
         peers/http2/test_real_http2_clients.py::curl"""),
     24: ("a kept connection that dies at a request: another one, or a status, and never a refusal", """
+        proxy/http2/test_client_stream.py::a_reused_connection_that_dies_is_a_new_try_or_an_error_with_a_line_and_no_refusal
         proxy/http/http2_backends/test_upstream_connection.py::a_reused_connection_that_dies_at_a_request_is_replaced
         proxy/http/http2_backends/test_upstream_connection.py::a_connection_that_dies_fails_those_on_it
         peers/test_real_h2_backends.py::a_server_that_is_killed_loses_what_it_had_and_no_more"""),
     25: ("each stream of a connection chooses its backend", """
         peers/http2/test_real_grpcio.py::each_call_of_one_channel_is_balanced_on_its_own
-        docs/GRPC.md: "Every call is balanced on its own, over one connection of a client or many" """),
+        docs/GRPC.md: "Every call is balanced on its own, over one connection of a client or many"
+        docs/GRPC.md: "sends all calls to one pod" """),
     26: ("trailers-only stays one head that ends the stream", """
         proxy/http2/test_grpc_streams.py::trailers_only_is_one_head_that_ends_the_stream
         proxy/http/grpc/test_call.py::trailers_only_stays_so
@@ -196,6 +199,7 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         proxy/http2/test_grpc_streams.py::a_watch_outlives_the_timeouts_of_other_requests
         proxy/http/grpc/test_call.py::without_a_deadline_no_timeout_but_that_of_silence_ends_a_call
         proxy/http/grpc/test_call.py::silence_of_both_sides_ends_a_call_and_is_nobodys_fault
+        proxy/http2/test_grpc_streams.py::a_quiet_watch_is_nobodys_fault
         docs/GRPC.md: "**Silence** ends a call after `timeouts.tunnel` (1 h) without a byte either way" """),
     30: ("a backend that allows one stream and says so late; its refusals are no failures", """
         proxy/http/http2_backends/test_connection_pool.py::a_limit_that_comes_late_refuses_nobody

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from balance.config.reading.aliases import ALIASES
 from balance.config.reading.document import path_text
@@ -57,6 +57,13 @@ def _add_alias(definitions: dict[str, Any], old: tuple[str | int, ...], new: tup
     definitions[source.__name__].setdefault("properties", {})[old[-1]] = info
 
 
+# Where more is said about a section, for those who read its keys here.
+_SEE: Final = {
+    "http": " With HTTP/2: [OPERATING.md](OPERATING.md#http2); with gRPC: [GRPC.md](GRPC.md).",
+    "http2": " What clients meet: [OPERATING.md](OPERATING.md#http2); for gRPC: [GRPC.md](GRPC.md#long-lived-connections).",
+}
+
+
 def _section(path: tuple[str | int, ...]) -> type[Section]:
     here: Any = RootSection
     for step in path:
@@ -83,7 +90,7 @@ def _lines() -> Iterator[str]:
         yield ""
         yield f"## {title}"
         yield ""
-        yield " ".join((section.__doc__ or "").split())
+        yield " ".join((section.__doc__ or "").split()) + _SEE.get(section.section_name, "")
         yield from _table(section)
     yield ""
     yield "## Older names"
