@@ -22,7 +22,7 @@ from balance.http2.errors import (
     ConnectionFault,
     StreamFault,
 )
-from balance.http2.flow.credit import STREAM_BYTES, Credit
+from balance.http2.flow.credit import CONNECTION_BYTES, MOST_HELD, STREAM_BYTES, Credit
 from balance.http2.flow.outflow import Outflow
 from balance.http2.frame_reader import FrameReader, unpadded
 from balance.http2.frames import (
@@ -92,7 +92,7 @@ class Session:
         self.limits = limits
         self.is_server = is_server
         self.out = Outflow()
-        self.credit = Credit()
+        self.credit = Credit(MOST_HELD if is_server else limits.streams * STREAM_BYTES + CONNECTION_BYTES)
         self.offences = Offences(now) if is_server else Offences(now, BACKEND_TOKENS, BACKEND_PER_SECOND)
         self.streams: dict[int, Stream] = {}
         self._decoder = FieldDecoder(limits.fields, limits.head_bytes)

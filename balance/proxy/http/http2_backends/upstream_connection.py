@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 STREAMS: Final = 100  # at once on a connection, whatever more the backend allows, and before it has said how many
 UNHEARD_S: Final = 1.0  # a request that ends without an answer, while all was silent for so long, is the connection's last
 
-_LIMITS: Final = SessionLimits(fields=MAX_FIELDS, head_bytes=MAX_HEAD)
+_LIMITS: Final = SessionLimits(streams=STREAMS, fields=MAX_FIELDS, head_bytes=MAX_HEAD)
 _BROKEN_OFF: Final = ConnectionResetError("it ended")  # one object, as compiled classes can't inherit from it
 
 

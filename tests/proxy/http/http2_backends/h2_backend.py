@@ -15,7 +15,6 @@ from h2.events import (
     StreamEnded,
     StreamReset,
     TrailersReceived,
-    WindowUpdated,
 )
 from h2.settings import SettingCodes, Settings
 from rawclient import Wire
@@ -104,8 +103,7 @@ class Peer:
                     self._left.pop(event.stream_id, None)
                 case ConnectionTerminated():
                     self.terminated = event.error_code
-                case WindowUpdated():
-                    self._go_on()
+        self._go_on()  # windows may have grown
         return found
 
 

@@ -198,6 +198,24 @@ async def test_a_client_that_does_not_read_stops_its_own_stream_alone(stage: Sta
     assert (await slow.reply()).body == body
 
 
+async def test_many_clients_that_do_not_read_stop_nobody_else(stage: Stage) -> None:
+    """What all their streams hold together is more than a client's connection could hold here; others' replies come."""
+    played = H2Backend(lambda peer, asked: peer.answer(asked.stream_id, b"ok" if asked.path == "/" else BIG * 2))
+    backend = stage.backend(played.script)
+    await stage.open(protocol="h2c", send_buffer=4096)
+    slow = [await stage.client(receive_buffer=4096) for _ in range(40)]
+    for client in slow:
+        await client.send(get("/slow"))
+    await until(lambda: len(played.asked) == len(slow))
+    left = -1
+    while left != (left := sum(map(len, played.peers[0]._left.values()))):  # until no more is taken
+        assert (await ask(stage)).body == b"ok"
+        await asyncio.sleep(0.05)
+    assert len(played.peers[0]._left) == len(slow)
+    assert (await asyncio.wait_for(ask(stage, get("/fast")), 10)).body == BIG * 2
+    assert len(backend.wires) == 1
+
+
 async def test_a_backend_that_takes_no_content_stops_its_client(stage: Stage) -> None:
     def answer(peer: Peer, asked: Asked) -> None:
         peer.takes_content = False
