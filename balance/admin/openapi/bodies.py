@@ -41,6 +41,7 @@ _VALUES: dict[str, Any] = {
     "weight": {"type": "integer", "minimum": 0},
     "max_connections": {"type": "integer", "minimum": 0},
     "backup": {"type": "boolean"},
+    "protocol": {"type": "string", "enum": ["http1", "h2", "h2c", "auto"]},
     "region": {"type": "string"},
     "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
 }
