@@ -41,11 +41,11 @@ class TextDecoder:
         data = self._held + data
         whole = len(data) & ~3
         self._held = data[whole:]
-        data = data[:whole]
         parts = []
-        while data:
-            pad = data.find(b"=")
-            end = len(data) if pad < 0 else (pad | 3) + 1
-            parts.append(binascii.a2b_base64(data[:end], strict_mode=True))
-            data = data[end:]
+        at = 0
+        while at < whole:  # by an index: copies of the rest would make many small groups cost their square
+            pad = data.find(b"=", at, whole)
+            end = whole if pad < 0 else (pad | 3) + 1
+            parts.append(binascii.a2b_base64(data[at:end], strict_mode=True))
+            at = end
         return b"".join(parts)
