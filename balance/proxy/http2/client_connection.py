@@ -42,6 +42,9 @@ FIRST_REQUEST_S: Final = 1.0  # seconds after which a new connection without a r
 GOODBYE_S: Final = 1.0  # for the answer that says that the client has seen our first GOAWAY
 LINGER_S: Final = 2.0  # after the last byte, for the client to close, which it does when it has read the GOAWAY
 WRITE_S: Final = 5.0  # for what is unsent at a close, where there is no `write` timeout
+# Bytes that the transport holds, above which the client is not read from. Content waits in its streams long before; what is
+# beyond are heads and resets, each of which frees its stream's place. Who uploads before he reads stays far below.
+MOST_UNSENT: Final = 262_144
 LEAST_PROGRESS: Final = 1024  # bytes; a client that takes fewer at a time than this, forever, holds what waits for it
 BACK: Final = 0.05  # of the bucket for floods comes back each second
 JITTER: Final = 0.1  # of `max_connection_age`, so that connections that were made together do not end together
@@ -91,7 +94,7 @@ class ClientConnection(SessionHandler):
     """One connection. Its streams are the clients of exchanges."""
 
     __slots__ = ("_address", "_age_at", "_by", "_cut_at", "_fresh", "_holder", "_idle_since", "_is_due", "_is_feeding",
-                 "_is_over", "_is_paused", "_is_wary", "_said_goodbye", "_state", "_taken", "_written", "after_host",
+                 "_is_held", "_is_over", "_is_paused", "_is_wary", "_said_goodbye", "_state", "_taken", "_written", "after_host",
                  "before_host", "blocked", "clients", "connection_auth", "is_judged", "is_trace_trusted", "is_trusted",
                  "peer", "session", "settings", "timer", "transport", "verified")  # fmt: skip
 
@@ -115,7 +118,8 @@ class ClientConnection(SessionHandler):
         self._fresh: list[tuple[Stream, ClientStream, RequestHead, bool]] | None = None  # requests that are to begin
         self._is_due = False  # a turn will come
         self._is_over = False  # a fault has ended it
-        self._is_paused = False  # it is not read from: more has come than was read in its turn
+        self._is_paused = False  # it is not read from: more has come than was read in its turn, or it is held
+        self._is_held = False  # it does not read: what it asks for next waits until it does
         self._said_goodbye = False
         self._idle_since = monotonic()
         self._age_at = NEVER  # when it is old: it ends in two steps then
@@ -226,10 +230,13 @@ class ClientConnection(SessionHandler):
 
     def _read_later(self) -> None:
         """In the turns of those who make work, which have some time of each turn of the event loop together."""
+        self._pause()
+        self.settings.worker.turns.add(self)
+
+    def _pause(self) -> None:
         if not self._is_paused and not self.transport.is_closing():
             self._is_paused = True
             self.transport.pause_reading()
-        self.settings.worker.turns.add(self)
 
     def _read(self, data: bytes, now: float) -> None:
         self._is_feeding = True
@@ -247,6 +254,9 @@ class ClientConnection(SessionHandler):
 
     def resume_writing(self) -> None:
         self.session.out.unblock()
+        if self._is_held:
+            self._is_held = False
+            self.settings.worker.turns.add(self)
         self.wake()
 
     # --- turns ----------------------------------------------------------------------------------------
@@ -268,7 +278,7 @@ class ClientConnection(SessionHandler):
 
     def take_turn(self) -> None:
         """Read more of what has come."""
-        if self._state is OPEN and self._is_paused:
+        if self._state is OPEN and self._is_paused and not self._is_held:
             try:
                 self._read(b"", monotonic())
             except Exception:
@@ -288,6 +298,10 @@ class ClientConnection(SessionHandler):
         session = self.session
         if not session.streams and (self._is_over or session.is_final or (session.is_leaving and not self._said_goodbye)):
             self._close(now)
+            return
+        if session.out.is_blocked and (self._is_held or self.transport.get_write_buffer_size() > MOST_UNSENT):
+            self._is_held = True
+            self._pause()
             return
         if has_more or session.out.parts:
             if session.has_input:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import ipaddress
 import logging
+import socket
 import time
 from dataclasses import replace
 
@@ -19,9 +20,10 @@ from balance.config.model import Config, Http2, HttpConfig, Timeouts
 from balance.http2 import frames
 from balance.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 from balance.http2.frames import LAST_STREAM_ID, PREFACE
+from balance.http2.hpack.field_encoder import encode
 from balance.http2.session import Session
 from balance.model import Why
-from balance.proxy.http2.client_connection import ClientConnection, lifetime_s
+from balance.proxy.http2.client_connection import MOST_UNSENT, ClientConnection, lifetime_s
 from balance.proxy.http2.client_stream import ClientStream
 from balance.runtime import counters
 
@@ -157,6 +159,44 @@ async def test_replies_of_one_turn_go_out_in_one_write(stage: Stage) -> None:
 
 
 # --- what ends it -----------------------------------------------------------------------------------------------
+
+
+def head_of(stream: int) -> bytes:
+    """A request that has no content to hold back in its reply."""
+    fields = [(b":method", b"HEAD"), (b":scheme", b"http"), (b":authority", b"a.example"), (b":path", b"/")]
+    return frames.headers(stream, encode(fields), 16_384, ends=True)
+
+
+async def test_who_does_not_read_replies_of_heads_alone_is_read_from_no_more(stage: Stage) -> None:
+    """No window holds heads back, and each frees its stream's place: they would fill the memory."""
+    size, first = 8_000, 3
+    stage.backend(serve(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nX-Large: begin" + b"x" * size + b"\r\n\r\n"))
+    await stage.open(http=H2C)
+    client, other = await connect(stage), await connect(stage)
+    connections = set(stage.worker.connections)
+    assert (await other.reply(await other.request(method="HEAD"))).status == 200
+    (connection,) = (each for each in connections if isinstance(each, ClientConnection) and not each.session.last_id)
+    transport = connection.transport
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    client.wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+
+    async def ask() -> None:
+        nonlocal first
+        await client.wire.send(b"".join(head_of(first + 2 * number) for number in range(10)))
+        first += 20
+        for _ in range(10):
+            assert (await other.reply(await other.request(method="HEAD"))).status == 200
+
+    while transport.get_write_buffer_size() <= MOST_UNSENT:
+        await ask()
+    for _ in range(9):
+        await ask()
+    assert transport.get_write_buffer_size() < MOST_UNSENT + 40 * size
+    asked, data = first // 2 - 1, b""
+    while data.count(b"begin") < asked:
+        more = await client.wire.some(1 << 20)
+        assert more
+        data += more
 
 
 async def test_idle_connection_ends_after_keepalive_in_two_steps(stage: Stage) -> None:
