@@ -487,7 +487,10 @@ class ClientConnection(SessionHandler):
         earliest = self._by
         for owner in owners:
             earliest = min(earliest, owner.deadline)
-        self.timer.deadline = earliest
+        timer = self.timer
+        timer.deadline = earliest
+        if earliest < timer.looked_at:  # one that has just been moved far off has put the timer there
+            self.settings.worker.wheel.watch(timer, now)
 
     def _expire(self, now: float) -> None:
         """The connection's own deadline has passed."""

@@ -505,6 +505,17 @@ async def test_streams_of_an_old_connection_are_cut_after_the_grace(stage: Stage
     assert stage.whys[Why.DRAINING] == 1
 
 
+async def test_a_deadline_of_the_connection_that_moves_leaves_those_of_its_streams_where_they_are(stage: Stage) -> None:
+    """At its age the connection waits a second for the answer to its PING. A stream's deadline comes before."""
+    stage.backend(never)
+    await stage.open(http=old(0.2), timeouts=Timeouts(read_s=0.5))
+    client, _ = await begun(stage, "/slow")
+    while Why.RESPONSE_HEADER_TIMEOUT not in stage.whys:
+        assert await client.wire.some()
+    assert only(stage).session.is_leaving
+    assert not only(stage).session.is_final
+
+
 async def test_an_idle_connection_ends_when_it_is_old(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open(http=old(0.3))
