@@ -94,9 +94,9 @@ class ClientConnection(SessionHandler):
     """One connection. Its streams are the clients of exchanges."""
 
     __slots__ = ("_address", "_age_at", "_by", "_cut_at", "_fresh", "_holder", "_idle_since", "_is_due", "_is_feeding",
-                 "_is_held", "_is_over", "_is_paused", "_is_wary", "_said_goodbye", "_state", "_taken", "_written", "after_host",
-                 "before_host", "blocked", "clients", "connection_auth", "is_judged", "is_trace_trusted", "is_trusted",
-                 "peer", "session", "settings", "timer", "transport", "verified")  # fmt: skip
+                 "_is_held", "_is_over", "_is_paused", "_is_wary", "_said_goodbye", "_state", "_taken", "_written",
+                 "after_host", "before_host", "blocked", "clients", "connection_auth", "is_judged", "is_trace_trusted",
+                 "is_trusted", "peer", "session", "settings", "timer", "transport", "verified")  # fmt: skip
 
     transport: asyncio.Transport  # set by connection_made()
     session: Session  # likewise
