@@ -25,6 +25,7 @@ class Outflow:
     __slots__ = (
         "_control_bytes",
         "_waiting",
+        "content_bytes",
         "first_window",
         "frame_bytes",
         "held_bytes",
@@ -40,6 +41,7 @@ class Outflow:
         self.first_window = FIRST_WINDOW  # of a new stream, by the peer's settings
         self.frame_bytes = FRAME_BYTES  # the most content that we put into one frame
         self.held_bytes = 0  # of all streams
+        self.content_bytes = 0  # of all streams' content, that were given to the transport
         self.is_blocked = False  # the transport is full: content waits
         self.owes_no_table = False
         self._control_bytes = 0  # written while it was blocked
@@ -80,6 +82,7 @@ class Outflow:
         ):
             stream.window -= size
             self.window -= size
+            self.content_bytes += size
             if size <= self.frame_bytes:
                 if size or ends:
                     self._write_data(stream.id, data, size, ends=ends)
@@ -203,6 +206,7 @@ class Outflow:
         size = len(data)
         stream.window -= size
         self.window -= size
+        self.content_bytes += size
         stream.held_bytes -= size
         self.held_bytes -= size
         ends = stream.ends_after_held and not held

@@ -444,12 +444,14 @@ class ClientConnection(SessionHandler):
 
     @property
     def taken_bytes(self) -> int:
-        """Bytes that the client has acknowledged, of all streams."""
-        return self._written - unsent(self.transport)
+        """Bytes of content that the client has acknowledged, of all streams, less what else is on its way. Answers to its
+        PINGs are none: it could ask for some forever.
+        """
+        return self.session.out.content_bytes - unsent(self.transport)
 
     def _has_progressed(self) -> bool:
-        """Whether the client has taken LEAST_PROGRESS bytes since the last call."""
-        before, self._taken = self._taken, self.taken_bytes
+        """Whether the client has taken LEAST_PROGRESS bytes since the last call, of all that was written before the close."""
+        before, self._taken = self._taken, self._written - unsent(self.transport)
         return self._taken - before >= LEAST_PROGRESS
 
     def own(self, upstream: Upstream) -> ConnectionAuth:

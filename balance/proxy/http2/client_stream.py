@@ -59,8 +59,8 @@ class ClientStream(ExchangeClient):
     """The client's end of one exchange."""
 
     __slots__ = ("_ends", "_exchange", "_is_chunked", "_is_due", "_is_lingering", "_is_paused", "_is_sending",
-                 "_is_websocket", "_progress", "_stream", "_total_at", "_trailers", "_tunnel", "_unread", "_untaken",
-                 "connection", "stream_writer")  # fmt: skip
+                 "_is_websocket", "_own_progress", "_progress", "_stream", "_total_at", "_trailers", "_tunnel", "_unread",
+                 "_untaken", "_waits_for_own", "connection", "stream_writer")  # fmt: skip
 
     def __init__(self, connection: ClientConnection, stream: Stream) -> None:
         ExchangeClient.__init__(self, connection.settings)
@@ -87,7 +87,9 @@ class ClientStream(ExchangeClient):
         self._untaken = 0  # bytes of content for which the client has no credit yet
         self._ends = False  # the message has ended, behind what is unread
         self._trailers = b""
-        self._progress = 0  # bytes of the connection that were written when it was looked at last
+        self._progress = 0  # bytes of content that the client had taken of all streams when it was looked at last
+        self._own_progress = 0  # of this one
+        self._waits_for_own = False  # it waited for its own window then
 
     # --- the request ------------------------------------------------------------------------------------
 
@@ -278,16 +280,20 @@ class ClientStream(ExchangeClient):
         """Whether the client has taken LEAST_PROGRESS bytes since the last call: of this stream, while it waits for its own
         window, else of the connection. An event is no progress: a window may be opened by a byte a minute.
         """
-        before = self._progress
+        own, of_all, has_waited_for_own = self._own_progress, self._progress, self._waits_for_own
         self._look_at_progress()
-        return self._progress - before >= LEAST_PROGRESS
+        if not self._waits_for_own:
+            return self._progress - of_all >= LEAST_PROGRESS
+        # One that had a window at the last look may have used it up just now. To look like that again and again, its client
+        # has to take a kilobyte at each second look.
+        return not has_waited_for_own or self._own_progress - own >= LEAST_PROGRESS
 
     def _look_at_progress(self) -> None:
+        """Both are noted each time, as what a stream has taken can't be compared with what its connection has."""
         stream = self._stream
-        if stream.window <= 0:
-            self._progress = self.stream_writer.written - stream.held_bytes
-        else:
-            self._progress = self.connection.taken_bytes
+        self._waits_for_own = stream.window <= 0
+        self._own_progress = self.stream_writer.written - stream.held_bytes
+        self._progress = self.connection.taken_bytes
 
     def own_host(self) -> bytes:
         return local_host(self.connection.transport)

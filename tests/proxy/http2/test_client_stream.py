@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from h2.settings import SettingCodes
 from http2_client import Http2Client, Reply, connect
 from rawclient import Message, Wire, chunked, ok
 from scripts import CHUNKED, never, says, says_and_resets, says_and_waits
@@ -14,6 +15,7 @@ from stage import Stage, serve, until
 
 from balance.config.model import AccessLog, HttpConfig, Limits, Timeouts
 from balance.config.route_model import Buffering
+from balance.http2 import frames
 from balance.http2.errors import CANCEL, HTTP_1_1_REQUIRED, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 from balance.model import Why
 from balance.proxy.http2.client_stream import urgency
@@ -364,6 +366,49 @@ async def test_client_that_opens_its_window_by_bytes_is_cut_after_write(stage: S
     assert reply.reset in (CANCEL, INTERNAL_ERROR)
     assert len(reply.body) < 100_000
     await until(lambda: not stage.active)
+
+
+async def test_answers_to_pings_are_no_progress(stage: Stage) -> None:
+    """The connection's window is used up, and PINGs are the only thing that goes on."""
+    stage.backend(serve(ok(bytes(1_000_000))))
+    await stage.open(http=H2C, timeouts=Timeouts(write_s=0.4))
+    client = await connect(stage, takes=False)
+    client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 500_000})
+    stream = await client.request()
+
+    async def ping() -> None:
+        while True:
+            await client.wire.send(frames.ping(b"12345678", is_ack=False) * 35)
+            await asyncio.sleep(0.1)
+
+    pinging = asyncio.ensure_future(ping())
+    reply = await client.reply(stream)
+    pinging.cancel()
+    assert reply.reset in (CANCEL, INTERNAL_ERROR)
+    assert not client.goaways
+    await until(lambda: not stage.active)
+
+
+async def test_a_stream_that_waits_for_its_window_after_the_connections_is_not_slow(stage: Stage) -> None:
+    """What a stream has taken is not compared with what its connection has."""
+    stage.backend(serve(ok(bytes(400_000))))
+    await stage.open(http=H2C, timeouts=Timeouts(write_s=0.4))
+    client = await connect(stage)
+    for _ in range(2):
+        assert len((await client.reply(await client.request())).body) == 400_000
+    client.takes = False
+    client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 200_000})
+    stream = await client.request()
+    while len(client.replies.get(stream, Reply()).body) < 30_000:  # as much as the connection's allows
+        await client.read()
+    client.h2.increment_flow_control_window(1 << 20)
+    for _ in range(20):
+        await client.flush()
+        await asyncio.sleep(0.1)
+        client.h2.increment_flow_control_window(4_000, stream)
+    client.h2.increment_flow_control_window(400_000, stream)
+    await client.flush()
+    assert len((await client.reply(stream)).body) == 400_000
 
 
 async def test_reply_that_is_held_ends_when_it_is_taken(stage: Stage) -> None:
