@@ -49,8 +49,12 @@ class Front:
     def __init__(
         self, folder: Path, backends: dict[str, str], protocol: str = "", workers: int = 1, calls: str = "", **keys: Any
     ) -> None:
-        """`backends`: addresses by their names. `calls`: of a server of gRPC, which has a listener of that name."""
-        own = {"protocol": protocol} if protocol else {}
+        """`backends`: addresses by their names; one that begins with `h2c ` speaks that, whatever the others speak. `calls`:
+        of a server of gRPC, which has a listener of that name."""
+        site = []
+        for name, address in backends.items():
+            own = "h2c" if address.startswith("h2c ") else protocol
+            site.append({"name": name, "address": address.removeprefix("h2c "), **({"protocol": own} if own else {})})
         document: dict[str, Any] = {
             "workers": workers,
             "admin": {"listen": "127.0.0.1:0"},
@@ -67,7 +71,7 @@ class Front:
                     "tls": {"cert_file": str(SITE.cert), "key_file": str(SITE.key), "alpn_protocols": ["h2", "http/1.1"]},
                 },
             ],
-            "pools": {"site": {"backends": [{"name": name, "address": address, **own} for name, address in backends.items()]}},
+            "pools": {"site": {"backends": site}},
         }
         if calls:
             document["listeners"].append({"name": "calls", "listen": "127.0.0.1:0", "mode": "http", "pool": "calls"})
