@@ -28,6 +28,7 @@ EXTENSION_RATIO: Final = 4
 ANY: Final = 1 << 60  # lines at once
 _MAX_SIZE_LINE: Final = MAX_EXTENSION + 32
 _LAST: Final = b"0\r\n\r\n"
+_LAST_SIZE: Final = b"0\r\n"
 _CR: Final = 13
 _LF: Final = 10
 
@@ -40,6 +41,10 @@ END: Final = 4
 
 _SIZES_KEPT: Final = 512
 _sizes: Final[dict[bytes, int]] = {}  # by their digits, as servers fill the same buffers again and again
+# Whole ends of bodies that were read, and the trailers in them: calls of gRPC have the same few.
+_ENDS_KEPT: Final = 64
+_LONG_END: Final = 64
+_ends: Final[dict[bytes, bytes]] = {}
 _NAMES_KEPT: Final = 256
 _LONG_NAME: Final = 64
 _names: Final[set[bytes]] = set()  # of trailers, that are tokens
@@ -164,7 +169,7 @@ class ChunkedBody:
                 if position == len(data):
                     self.rest = b""
                     return content
-                return content + self._feed_any(data, position, position)
+                return content + self._end_of_content(data, position)
             return self._feed_any(data, 0, 0)
         position = self._plain_chunks(data, 0)
         self.rest = b""
@@ -179,6 +184,25 @@ class ChunkedBody:
             self.doubted = data[position:]
             return self._feed_any(data, position, 0)
         return data[:position]
+
+    def _end_of_content(self, data: bytes, position: int) -> bytes:
+        """feed() from `position` on, where no plain chunk is, or one that is not whole."""
+        end = data[position:] if len(data) - position <= _LONG_END else b""
+        if not end or self.lines_at_once != ANY or self._trailers_limit < _LONG_END:
+            return self._feed_any(data, position, position)
+        trailers = _ends.get(end)
+        if trailers is not None:
+            self._state = END
+            self.trailers = trailers
+            self.rest = b""
+            return b""
+        out = self._feed_any(data, position, position)
+        # Of a name with an underscore, it depends what becomes of it.
+        if self._state == END and not self.rest and end.startswith(_LAST_SIZE) and b"_" not in end:
+            if len(_ends) >= _ENDS_KEPT:
+                _ends.clear()
+            _ends[end] = self.trailers
+        return out
 
     def _content_of_plain_chunks(self, data: bytes) -> tuple[bytes, int]:
         """The content of the plain chunks with which `data` begins, and where the first that is none, or not whole, begins."""

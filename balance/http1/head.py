@@ -100,6 +100,7 @@ class Response:
 
     __slots__ = (
         "changes",
+        "content_type",
         "forward",
         "framing",
         "has_connection_auth",
@@ -134,6 +135,7 @@ class Response:
             self.has_request_id = read.has_request_id
             self.has_connection_auth = read.has_connection_auth
             self.is_uncommon = read.is_uncommon
+        self.content_type: bytes | None = None  # once it was looked for (see proxy/http/grpc/field_lookup)
         self.changes: dict[object, Response] | None = None  # what routes make of it (see proxy/http/routed/routing)
 
     def with_line(self, line: bytes) -> Response:

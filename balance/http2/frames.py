@@ -43,7 +43,8 @@ LAST_STREAM_ID: Final = (1 << 31) - 1
 
 def frame_head(size: int, kind: int, flags: int, stream_id: int) -> bytes:
     """What stands before a payload of `size` bytes."""
-    return (size << 48 | kind << 40 | flags << 32 | stream_id).to_bytes(9, "big")
+    # In two parts, each of which is a small number.
+    return (size << 16 | kind << 8 | flags).to_bytes(5, "big") + stream_id.to_bytes(4, "big")
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:

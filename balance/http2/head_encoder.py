@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 from balance.http1.fields import PROTECTED, TEXT
+from balance.http1.head import RequestFields
 from balance.http2.hpack.field_encoder import LENGTHS, encode_field, encode_length, encode_name
 
 # They belong to a connection of HTTP/1.1. Host is :authority.
@@ -36,6 +37,8 @@ _LONGEST_NAME: Final = 64
 _names: Final[dict[bytes, bytes]] = {}  # as lines spell them: what stands before a value's length
 # Names whose values are others each time, not worth remembering.
 _CHANGING: Final = frozenset((b"X-Request-Id", b"x-request-id", b"X-Request-ID", b"traceparent"))
+_BLOCK: Final = object()  # in RequestFields.cache: what its lines are in a block
+_PATH: Final = encode_name(b":path")
 _TE_TRAILERS: Final = encode_field(b"te", b"trailers")
 _SPACE: Final = 0x20
 _FLAGS: Final = 0xF0
@@ -53,8 +56,18 @@ def encode_response(status: int, lines: bytes) -> bytes:
     return start + encode_lines(lines)
 
 
-def encode_request(method: bytes, scheme: bytes, authority: bytes, path: bytes, lines: bytes, protocol: bytes = b"") -> bytes:
-    """The block of a request. `lines` as above; Host is left out, `TE: trailers` stays. `protocol`: of an extended CONNECT."""
+def encode_request(
+    method: bytes,
+    scheme: bytes,
+    authority: bytes,
+    path: bytes,
+    lines: bytes,
+    protocol: bytes = b"",
+    fields: RequestFields | None = None,
+) -> bytes:
+    """The block of a request. `lines` as above; Host is left out, `TE: trailers` stays. `protocol`: of an extended CONNECT.
+    `fields`: with whose lines `lines` mostly begin.
+    """
     key = b"%b %b %b %b" % (method, scheme, protocol, authority)
     start = _starts.get(key)
     if start is None:
@@ -65,7 +78,31 @@ def encode_request(method: bytes, scheme: bytes, authority: bytes, path: bytes, 
             if len(_starts) >= _MOST_STARTS:
                 _starts.clear()
             _starts[key] = start
-    return start + encode_field(b":path", path) + encode_lines(lines)
+    size = len(path)
+    start += _PATH + LENGTHS[size] + path if 1 < size < len(LENGTHS) else encode_field(b":path", path)
+    return start + (encode_lines(lines) if fields is None else _encode_known(fields, lines))
+
+
+def _encode_known(fields: RequestFields, lines: bytes) -> bytes:
+    """encode_lines() of lines that mostly begin with those of `fields`, whose block is remembered there.
+
+    Requests with identical lines share their fields, and a secret is kept no longer than these keep it anyway. What follows
+    is ours, and names none of theirs.
+    """
+    forward = fields.forward
+    if not forward or not lines.startswith(forward):
+        return encode_lines(lines)
+    found = fields.cache
+    if found is None:
+        found = fields.cache = {}
+    block = found.get(_BLOCK)
+    if block is None:
+        block = _encode_head(forward)
+        if block is None:
+            return encode_lines(lines)
+        found[_BLOCK] = block
+    size = len(forward)
+    return block if size == len(lines) else block + encode_lines(lines[size:])
 
 
 def encode_lines(lines: bytes) -> bytes:

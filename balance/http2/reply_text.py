@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import Final
 
@@ -10,7 +9,8 @@ from balance.http2.message_fields import NO_LENGTH
 from balance.http2.response_head import ResponseHead
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
-_LENGTH_LINE: Final = re.compile(rb"(?m)^content-length:[^\n]*\n")
+_LENGTH: Final = b"content-length: "  # as message_fields writes it, once at most
+_LATER_LENGTH: Final = b"\ncontent-length: "
 _NO_CONTENT: Final = (204, 304)
 _STATUS_LINES: Final = {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
@@ -35,7 +35,8 @@ def head_text(head: ResponseHead, *, ends: bool, is_head_request: bool, has_chun
     if has_chunks:
         framing = b"Transfer-Encoding: chunked\r\n"
         if head.length != NO_LENGTH:
-            lines = _LENGTH_LINE.sub(b"", lines)
+            start = 0 if lines.startswith(_LENGTH) else lines.find(_LATER_LENGTH) + 1
+            lines = lines[:start] + lines[lines.find(b"\n", start) + 1 :]
     elif head.length == NO_LENGTH and head.status >= 200 and head.status not in _NO_CONTENT:
         # To HEAD, chunks are what a GET would have got (RFC 9112 section 6.1).
         framing = b"Transfer-Encoding: chunked\r\n" if is_head_request else b"Content-Length: 0\r\n"

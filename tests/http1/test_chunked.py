@@ -200,3 +200,42 @@ def test_trailers_with_an_underscore_are_dropped_passed_or_refused(setting: str,
     sent = b"5\r\nhello\r\n0\r\n"
     outcome = "refused" if go_on is None else (sent + go_on + b"\r\n", True, b"")
     assert fed([sent + b"X_Y: z\r\nX-Sum: 1\r\n\r\n"], underscores=setting) == outcome
+
+
+TAILS = (
+    b"0\r\nGrpc-Status: 0\r\n\r\n",
+    b"0\r\na_b: 1\r\nC: 2\r\n\r\n",
+    b"0\r\nContent-Length: 5\r\nC: 2\r\n\r\n",
+    b"0;a=b\r\nC: 2\r\n\r\n",
+    b"0\r\nno field\r\n\r\n",
+    b"0\r\nC: 2\r\n\r\nGET",
+    b"0\r\nC: 2\r\n",
+)
+
+
+@pytest.mark.parametrize("tail", TAILS)
+def test_an_end_that_was_read_before_is_read_the_same(tail: bytes) -> None:
+    for underscores in ("pass", "drop", "pass"):
+        found = set()
+        for content in (b"", b"2\r\nab\r\n", b"2\r\nab\r\n"):
+            body = ChunkedBody(decode=True, underscores=underscores)
+            try:
+                assert body.feed(content + tail) == (b"ab" if content else b"")
+            except ValueError as error:
+                found.add(str(error))
+            else:
+                found.add((body.trailers, body.is_done, body.rest, body.buffered))
+        assert len(found) == 1
+        assert ("a_b" in str(found)) == (b"a_b" in tail and underscores == "pass")
+
+
+def test_an_end_that_was_read_before_is_held_to_the_bounds() -> None:
+    end = b"0\r\nGrpc-Status: 0\r\n\r\n"
+    assert ChunkedBody(decode=True).feed(end) == b""
+    with pytest.raises(ValueError, match="trailers of more than 8 bytes"):
+        ChunkedBody(decode=True, trailers_limit=8).feed(end)
+    slow = ChunkedBody(decode=True)
+    slow.lines_at_once = 1
+    slow.feed(end)
+    assert not slow.is_done
+    assert slow.rest

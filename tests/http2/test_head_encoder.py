@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balance.http1.head import RequestFields
 from balance.http2 import head_encoder
 from balance.http2.head_encoder import encode_lines, encode_request, encode_response
 
@@ -87,6 +88,31 @@ def test_a_secret_is_kept_in_no_table_and_in_no_memory(name: bytes) -> None:
     assert isinstance(field, hpack.NeverIndexedHeaderTuple)
     encode_response(200, b"A: 1\r\n" + name + b": secret of one user\r\nB: 2\r\n")
     assert not any(b"secret of one user" in line for line in [*head_encoder._lines, *head_encoder._heads])
+
+
+def test_lines_of_a_request_are_read_once_for_its_fields() -> None:
+    fields = RequestFields(forward=b"Accept: */*\r\nAuthorization: secret of a user\r\n")
+    for number in range(3):
+        lines = fields.forward + b"X-Forwarded-Proto: http\r\nX-Request-Id: %d\r\n" % number
+        block = encode_request(b"GET", b"http", b"a", b"/x", lines, fields=fields)
+        assert block == encode_request(b"GET", b"http", b"a", b"/x", lines)
+    for others in (b"B: 1\r\n", b"", fields.forward, fields.forward[:-4]):  # a route has changed them, or nothing was added
+        block = encode_request(b"GET", b"http", b"a", b"/x", others, fields=fields)
+        assert block == encode_request(b"GET", b"http", b"a", b"/x", others)
+    assert not any(b"secret of a user" in line for line in [*head_encoder._lines, *head_encoder._heads])
+
+
+def test_lines_of_a_request_that_name_others_are_left_out() -> None:
+    fields = RequestFields(forward=b"Connection: b\r\nB: 1\r\nC: 2\r\n")
+    for _ in range(2):
+        block = encode_request(b"GET", b"http", b"a", b"/x", fields.forward + b"D: 3\r\n", fields=fields)
+        assert read(block)[4:] == [(b"c", b"2"), (b"d", b"3")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 11, 126, 127, 128, 1000])
+def test_a_path_of_any_length(size: int) -> None:
+    path = b"/" * size
+    assert (b":path", path) in read(encode_request(b"GET", b"http", b"a", path, b""))
 
 
 def test_a_head_with_an_id_in_it_is_not_remembered() -> None:

@@ -18,7 +18,7 @@ from balance.http1.framing import BY_LENGTH, NO_BODY
 from balance.http1.head import Request, RequestFields, Response
 from balance.model import Outcome, Why
 from balance.proxy.buffering.upload import Upload
-from balance.proxy.http.grpc.field_lookup import CONTENT_TYPE, value_of, value_span
+from balance.proxy.http.grpc.field_lookup import CONTENT_TYPE, content_type_of, value_in, value_of, value_span
 from balance.proxy.http.grpc.text_upload import TextUpload
 from balance.proxy.http.grpc.web_encoder import WebEncoder
 from balance.proxy.http.routed.encoded_reply import EncodedReply
@@ -50,7 +50,7 @@ def begin_call(exchange: Exchange) -> GrpcCall | None:
     """The call that this POST is; None for another. One of gRPC-Web is then one of gRPC. Sets its deadline."""
     request = exchange.request
     fields = request.fields
-    content_type = value_of(fields.forward, CONTENT_TYPE)
+    content_type = value_in(fields, CONTENT_TYPE)
     kind = kind_of(content_type)
     if kind == NOT_GRPC:
         return None
@@ -61,7 +61,7 @@ def begin_call(exchange: Exchange) -> GrpcCall | None:
         _as_grpc(request, kind, content_type)
     else:
         return None  # the backend understands gRPC-Web, and its status is a part of the body
-    value = value_of(fields.forward, _TIMEOUT)
+    value = value_in(fields, _TIMEOUT)
     call = GrpcCall(kind, fields, read_timeout_s(value) if value else UNREADABLE)
     exchange.client.limit_total(exchange.started + call.total_s(exchange.settings))
     return call
@@ -113,10 +113,11 @@ class GrpcCall:
         """The head for the next try: with the time that is left, and how often it was tried in vain."""
         total_s = self.total_s(exchange.settings)
         if total_s != NEVER:
-            start, end = value_span(head, _TIMEOUT)
             left_s = exchange.started + total_s - now
-            if start >= 0 and left_s < self._timeout_s - 1e-3:
-                head = b"%b %b%b" % (head[:start], timeout_value(left_s), head[end:])
+            if left_s < self._timeout_s - 1e-3:
+                start, end = value_span(head, _TIMEOUT)
+                if start >= 0:
+                    head = b"%b %b%b" % (head[:start], timeout_value(left_s), head[end:])
         if self.failed_tries:
             tries = self.failed_tries
             start, end = value_span(head, _ATTEMPTS)
@@ -199,7 +200,7 @@ class GrpcCall:
         if outcome is _OK:
             end = exchange.status
             response = self._response
-            if response is not None and end == 200 and kind_of(value_of(response.forward, CONTENT_TYPE)) == GRPC:
+            if response is not None and end == 200 and kind_of(content_type_of(response)) == GRPC:
                 end = self._judge(exchange, response)
         first_byte_s = exchange.head_at - lease.started if exchange.head_at else None
         lease.release(outcome, now, first_byte_s, end)

@@ -29,6 +29,9 @@ HELD_LEAST: Final = 16_384  # with so many it goes on
 
 _USUAL_HOST: Final = b"\r\nHost: "
 _HOST: Final = re.compile(rb"(?i)\r\nhost:[ \t]*([^\r\n]*)")
+_USUAL_LENGTH: Final = b"\r\ncontent-length: "
+_USUAL_CHUNKS: Final = b"\r\nTransfer-Encoding: chunked\r\n"
+_CHUNKS: Final = -1
 _FRAMING: Final = re.compile(rb"(?i)\r\n(?:(transfer-encoding):|content-length:[ \t]*([0-9]+))")
 
 
@@ -69,20 +72,20 @@ class StreamUpstream(Upstream):
         target_end = rest.rfind(b" ")
         target = rest[:target_end]
         ends = True
-        framing = None if exchange.upload is None else _FRAMING.search(head)
-        if framing is not None:
-            if framing[1] is not None:
-                self._body = ChunkedBody(decode=True, underscores="pass")
-                ends = False
-            else:
-                self._left = int(framing[2])
-                ends = not self._left
+        length = 0 if exchange.upload is None else _length(head)
+        if length == _CHUNKS:
+            self._body = ChunkedBody(decode=True, underscores="pass")
+            ends = False
+        elif length:
+            self._left = length
+            ends = False
         block = encode_request(
             method,
             b"http" if self.backend.tls is None else b"https",
             _authority(head),
             target,
             head[line_end + 2 : -2],
+            fields=exchange.request.fields,
         )
         self._is_head_request = method == b"HEAD"
         self._sent_at = now = time.monotonic()
@@ -240,6 +243,22 @@ class StreamUpstream(Upstream):
 
     def has_read_request(self, exc: Exception | None) -> bool:
         return not self.held_bytes and Upstream.has_read_request(self, exc)
+
+
+def _length(head: bytes) -> int:
+    """The length of a request's body, by its head, which says one thing about it; _CHUNKS, 0 for none."""
+    start = head.find(_USUAL_LENGTH)
+    if start >= 0:  # as clients of HTTP/2 write it
+        start += len(_USUAL_LENGTH)
+        digits = head[start : head.find(b"\r", start)]
+        if digits.isdigit():
+            return int(digits)
+    elif head.find(_USUAL_CHUNKS) >= 0:  # as we write it
+        return _CHUNKS
+    framing = _FRAMING.search(head)
+    if framing is None:
+        return 0
+    return _CHUNKS if framing[1] is not None else int(framing[2])
 
 
 def _authority(head: bytes) -> bytes:
