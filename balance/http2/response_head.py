@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from balance.http2.hpack.field import PSEUDO, UNJUDGED, Field
+from balance.http2.hpack.field_decoder import FieldDecoder
 from balance.http2.message_fields import CONTENT_LENGTH, CRUMB, NO_LENGTH, judge, malformed, read_length
-
-_STATUS: Final = re.compile(rb"[1-9][0-9]{2}")
 
 
 class ResponseHead:
@@ -26,11 +22,14 @@ class ResponseHead:
         return self.status < 200
 
 
-def read_response(fields: list[Field], *, ends: bool) -> ResponseHead:
-    """`ends`: the message ends with its head. StreamFault."""
-    if not fields or fields[0].name != b":status" or not _STATUS.fullmatch(fields[0].value):
+def read_response(fields: list[Field], decoder: FieldDecoder, *, ends: bool) -> ResponseHead:
+    """What `decoder` has just read. `ends`: the message ends with its head. StreamFault."""
+    if not fields or fields[0].name != b":status":
         raise malformed("a response without :status")
-    status = int(fields[0].value)
+    value = fields[0].value
+    if len(value) != 3 or not value.isdigit() or value < b"100":
+        raise malformed("a response without :status")
+    status = int(value)
     length = NO_LENGTH
     lines = []
     for field in fields[1:]:
@@ -46,4 +45,12 @@ def read_response(fields: list[Field], *, ends: bool) -> ResponseHead:
         raise malformed("an interim response that ends the stream")
     if status == 101:
         raise malformed("101, which HTTP/2 does not have")
-    return ResponseHead(status, b"".join(lines), length)
+    tail = decoder.tail
+    if tail is not None:
+        return ResponseHead(status, tail.lines, tail.length)
+    text = b"".join(lines)
+    new_tail = decoder.new_tail
+    if new_tail is not None:
+        new_tail.lines, new_tail.length = text, length
+        decoder.remember(new_tail)
+    return ResponseHead(status, text, length)

@@ -308,12 +308,13 @@ class Session:
         if stream is None and self.is_server and stream_id > self._ids.last:
             if not stream_id & 1:
                 raise ConnectionFault(PROTOCOL_ERROR, "a client opens a stream of an even number")
-            fields = self._decoder.decode_request(block)
+            fields = self._decoder.decode_head(block)
             if not self._ids.is_final:  # else it is above the number that our last GOAWAY has named
                 self._ids.last = stream_id
                 self._on_new(stream_id, fields, ends, now)
             return
-        fields = self._decoder.decode(block)
+        is_head = stream is not None and not stream.has_head and not self.is_server
+        fields = self._decoder.decode_head(block) if is_head else self._decoder.decode(block)
         if stream is None or stream.is_reset:
             self._judge_late(stream_id, now, "HEADERS")
             return
@@ -353,7 +354,7 @@ class Session:
         self.handler.on_request(stream, head, ends=ends)
 
     def _on_response(self, stream: Stream, fields: list[Field], ends: bool) -> None:
-        head = read_response(fields, ends=ends)
+        head = read_response(fields, self._decoder, ends=ends)
         if head.is_interim:
             stream.interims += 1
             if stream.interims > INTERIM:

@@ -6,11 +6,16 @@ import pytest
 
 from balance.http2.errors import StreamFault
 from balance.http2.hpack.field import Field
+from balance.http2.hpack.field_decoder import FieldDecoder
 from balance.http2.message_fields import NO_LENGTH
-from balance.http2.response_head import read_response
+from balance.http2.response_head import ResponseHead, read_response
 
 Fields = list[tuple[bytes, bytes]]
 OK: Fields = [(b":status", b"200")]
+
+
+def read(fields: Fields, *, ends: bool) -> ResponseHead:
+    return read_response([Field(*field) for field in fields], FieldDecoder(200, 65_536), ends=ends)
 
 
 @pytest.mark.parametrize(
@@ -37,11 +42,11 @@ OK: Fields = [(b":status", b"200")]
 )
 def test_what_is_no_response_is_refused(fields: Fields, ends: bool) -> None:
     with pytest.raises(StreamFault):
-        read_response([Field(*field) for field in fields], ends=ends)
+        read(fields, ends=ends)
 
 
 def test_what_is_one_is_read() -> None:
-    head = read_response([Field(*field) for field in [*OK, (b"content-length", b"12"), (b"server", b"x")]], ends=False)
+    head = read([*OK, (b"content-length", b"12"), (b"server", b"x")], ends=False)
     assert (head.status, head.lines, head.length, head.is_interim) == (200, b"content-length: 12\r\nserver: x\r\n", 12, False)
-    hints = read_response([Field(b":status", b"103"), Field(b"link", b"</a>")], ends=False)
+    hints = read([(b":status", b"103"), (b"link", b"</a>")], ends=False)
     assert (hints.status, hints.length, hints.is_interim) == (103, NO_LENGTH, True)

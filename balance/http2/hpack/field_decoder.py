@@ -59,7 +59,7 @@ class FieldDecoder:
         """The fields of a whole block. ConnectionFault: nothing can be read on this connection any more."""
         return self._decode(block, looks_for_tail=False)
 
-    def decode_request(self, block: bytes) -> list[Field]:
+    def decode_head(self, block: bytes) -> list[Field]:
         """The same; where `tail` is not None then, what follows the pseudo-fields is there instead."""
         return self._decode(block, looks_for_tail=True)
 

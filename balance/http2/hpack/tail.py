@@ -1,4 +1,4 @@
-"""What the fields behind the pseudo-fields of a request have said: the same bytes say it again, until the table changes."""
+"""What the fields behind the pseudo-fields of a head have said: the same bytes say it again, until the table changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_TAILS: Final = 4  # of one connection
 
 
 class Tail:
-    """The decoder knows its bytes and counts; the reader of requests knows the rest. None of it depends on a message."""
+    """The decoder knows its bytes and counts; the reader of heads knows the rest. None of it depends on a message."""
 
     __slots__ = ("cookies", "count", "encoded", "host", "length", "lines", "priority", "total")
 
