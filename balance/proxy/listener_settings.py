@@ -41,6 +41,7 @@ _COPIED: Final = (
     "cookie",
     "forwarded",
     "grpc_web",
+    "has_http2",
     "host_names",
     "is_closing",
     "keepalive_s",
@@ -145,6 +146,7 @@ class ListenerSettings:
         self, pool: Pool, timeouts: Timeouts, cookie: SessionCookie | None, retrying: RetryPolicy | None, buffering: Buffering
     ) -> None:
         self.pool = pool
+        self.has_http2 = any(backend.protocol for backend in pool.backends)  # some of them can serve gRPC
         self.buffering = buffering if buffering.request_bytes or buffering.response_bytes else None
         self.cookie = cookie
         self.timeouts = timeouts

@@ -211,7 +211,7 @@ class Exchange:
 
     def reply_s(self) -> float:
         """How long a reply may be awaited. Seconds; NEVER for no limit."""
-        if self.grpc is None:
+        if self.grpc is None or not self.grpc.may_last(self.settings):
             return self.settings.reply_s
         retrying = self.settings.retrying
         idle_s = self.settings.timeouts.tunnel_s or NEVER
@@ -250,7 +250,7 @@ class Exchange:
                     return self._start_routed(settings.router, sole, data[head_end:])
                 self._choose(now)
                 return data[head_end:]
-            if sole.request_s != settings.request_s:
+            if sole.request_s != settings.request_s or self.grpc is not None:
                 self.settings = sole
                 self.limit_total()
             self.settings = settings = sole
@@ -261,7 +261,7 @@ class Exchange:
                 upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
             else:
                 upload = self.upload = self.grpc.upload(settings, len(self.head))
-            if settings.body_rate and self.grpc is None:
+            if settings.body_rate and (self.grpc is None or not self.grpc.may_last(settings)):
                 upload.rate = BodyRate(settings.body_rate, settings.body_rate_grace_s)
             rest = upload.begin(data, head_end) if head_end < len(data) else b""
             self.begin(now)
@@ -281,7 +281,7 @@ class Exchange:
                 upload = self.upload = Upload(fields, settings.listener.http, self.head_bytes)
             else:
                 upload = self.upload = self.grpc.upload(settings, self.head_bytes)
-            if settings.body_rate and self.grpc is None:
+            if settings.body_rate:
                 upload.rate = BodyRate(settings.body_rate, settings.body_rate_grace_s)
             if body:
                 upload.hold(upload.feed(body))
@@ -299,8 +299,10 @@ class Exchange:
     def begin(self, now: float) -> None:
         """The head is made and the pool is known: choose a backend, or first read the body where it is buffered."""
         upload, buffering, settings = self.upload, self.settings.buffering, self.settings
-        if self.grpc is not None:
-            buffering = None  # a call may be a conversation
+        if self.grpc is not None and self.grpc.may_last(settings):
+            buffering = None
+            if upload is not None:
+                upload.rate = None  # of its listener, before the route was known
         if upload is not None and buffering is not None and is_buffered(self.request.fields, buffering):
             begun = upload
             upload = BufferedUpload(begun, self.request.fields, settings.listener.http, buffering, settings.worker.buffered)
@@ -548,7 +550,7 @@ class Exchange:
         timeouts, upload = self.settings.timeouts, self.upload
         if self.client.is_write_paused:
             timeout_s = timeouts.write_s or NEVER
-        elif self.grpc is not None:
+        elif self.grpc is not None and self.grpc.may_last(self.settings):
             is_full = self.upstream is not None and self.upstream.is_full
             timeout_s = (timeouts.write_s or NEVER) if is_full else self.reply_s()
         elif upload is None or upload.is_done:
@@ -919,7 +921,7 @@ class Exchange:
             self._await(now)
         elif client.has_left():
             client.give_up()  # client_gone() follows, and logs it
-        elif self.grpc is not None and self._is_silent_call(upload, upstream):
+        elif self.grpc is not None and self.grpc.may_last(self.settings) and self._is_silent_call(upload, upstream):
             self.fail(504, Why.IDLE_TIMEOUT, "neither side of the call has said anything", Outcome.ABORTED)
         elif (
             upload is not None

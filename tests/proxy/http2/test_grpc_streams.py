@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from h2_backend import Asked, H2Backend, Peer, replies
 from http2_client import Reply, connect
 from rawclient import Message, Wire, chunked
+from routed import http, prefix, to
 from scripts import never, says_and_waits
-from stage import Stage, serve, until
+from stage import Script, Stage, serve, until
 
-from balance.config.model import HealthCheck, HttpConfig, Limits, PassiveChecks, Timeouts
+from balance.config.model import ConnectionProtection, HealthCheck, HttpConfig, Limits, PassiveChecks, Timeouts
+from balance.config.route_model import Buffering
 from balance.grpc.web_frames import trailers_frame
 from balance.http2.errors import CANCEL
 from balance.model import Why
@@ -24,6 +28,10 @@ GRPC = ((b"content-type", b"application/grpc"), (b"te", b"trailers"))
 
 def answer(status: int = 0) -> bytes:
     return HEAD + chunked(MESSAGE, trailers=b"grpc-status: %d\r\n" % status)
+
+
+def begin(peer: Peer, asked: Asked) -> None:
+    peer.h2.send_headers(asked.stream_id, [(":status", "200"), ("content-type", "application/grpc")])
 
 
 async def call(stage: Stage, *fields: tuple[bytes, bytes], kind: tuple[tuple[bytes, bytes], ...] = GRPC) -> Reply:
@@ -99,32 +107,29 @@ async def test_a_deadline_is_told_as_such(stage: Stage) -> None:
 
 
 async def test_a_watch_outlives_the_timeouts_of_other_requests(stage: Stage) -> None:
-    go = asyncio.Event()
-
-    async def script(wire: Wire) -> None:
-        await wire.head()
-        await wire.send(HEAD)
-        await go.wait()
-        await wire.send(chunked(MESSAGE, trailers=b"grpc-status: 0\r\n"))
-
-    stage.backend(script)
-    await stage.open(http=H2C, timeouts=Timeouts(read_s=0.1, client_body_s=0.1, request_s=0.1))
+    played = H2Backend(begin, at_head=True)
+    stage.backend(played.script)
+    await stage.open(http=H2C, protocol="h2c", timeouts=Timeouts(read_s=0.1, client_body_s=0.1, request_s=0.1))
     client = await connect(stage)
     stream = await client.request("/watch", *GRPC, method="POST", body=MESSAGE, ends=False)
-    asyncio.get_running_loop().call_later(0.5, go.set)
+    await until(lambda: played.asked)
+    await asyncio.sleep(0.5)
+    peer = played.peers[0]
+    peer.h2.send_data(1, MESSAGE)
+    peer.h2.send_headers(1, [("grpc-status", "0")], end_stream=True)
+    await peer.flush()
     got = await client.reply(stream)
     assert (got.body, got.trailers) == (MESSAGE, [(b"grpc-status", b"0")])
 
 
 @pytest.mark.parametrize("is_half_closed", [True, False])
 async def test_a_quiet_watch_is_nobodys_fault(stage: Stage, is_half_closed: bool) -> None:
-    async def script(wire: Wire) -> None:
-        await wire.head()
-        await wire.send(HEAD + chunked(MESSAGE)[:-5])
-        await wire.has_ended()
+    def answer(peer: Peer, asked: Asked) -> None:
+        begin(peer, asked)
+        peer.h2.send_data(asked.stream_id, MESSAGE)
 
-    stage.backend(script)
-    await stage.open(http=H2C, timeouts=Timeouts(tunnel_s=0.15))
+    stage.backend(H2Backend(answer, at_head=True).script)
+    await stage.open(http=H2C, protocol="h2c", timeouts=Timeouts(tunnel_s=0.15))
     client = await connect(stage)
     stream = await client.request("/watch", *GRPC, method="POST", body=MESSAGE, ends=is_half_closed)
     assert (await client.reply(stream)).reset is not None
@@ -133,11 +138,92 @@ async def test_a_quiet_watch_is_nobodys_fault(stage: Stage, is_half_closed: bool
 
 
 async def test_a_call_that_is_not_answered_at_all_is_the_backends_fault(stage: Stage) -> None:
-    stage.backend(never)
-    await stage.open(http=H2C, timeouts=Timeouts(tunnel_s=0.15))
+    stage.backend(H2Backend(lambda peer, asked: None).script)
+    await stage.open(http=H2C, protocol="h2c", timeouts=Timeouts(tunnel_s=0.15))
     assert (await call(stage)).get(b"grpc-status") == b"14"
     assert stage.whys == {Why.RESPONSE_HEADER_TIMEOUT: 1}
     assert stage.cell(stage.backend_states[0].block + counters.FAILURES) == 1
+
+
+# --- backends that speak no HTTP/2 can't serve a call: there it is a POST as any other ---------------------------
+
+RATE = ConnectionProtection(enabled=True, min_body_rate=1_000_000, min_body_rate_grace_s=0.2)
+BEHIND = pytest.mark.parametrize("is_routed", [False, True], ids=["listener", "route"])
+
+
+async def open_posts(stage: Stage, script: Script, *, is_routed: bool, buffering: Buffering | None = None, **more: Any) -> None:
+    """A backend of HTTP/1: that of the listener, or that of a route, while the listener's own pool speaks HTTP/2."""
+    posts = stage.backend(script)
+    buffering = buffering or Buffering()
+    if not is_routed:
+        await stage.open(http=HttpConfig(h2c=True, buffering=buffering), **more)
+        return
+    stage.backend(replies().script)
+    route = to("posts", "posts", match=prefix("/"), timeouts=more.get("timeouts"), buffering=buffering)
+    await stage.open(http=http(route, h2c=True), pools={"posts": [posts]}, protocol="h2c", **more)
+
+
+@BEHIND
+@pytest.mark.parametrize(
+    ("timeouts", "protection", "why"),
+    [
+        (Timeouts(client_body_s=0.2), None, Why.BODY_TIMEOUT),
+        (Timeouts(request_s=0.2), None, Why.TOTAL_TIMEOUT),
+        (Timeouts(), RATE, Why.BODY_TIMEOUT),
+    ],
+    ids=["client_body", "request", "min_body_rate"],
+)
+async def test_a_slow_body_is_no_call_where_no_backend_speaks_http2(
+    stage: Stage, is_routed: bool, timeouts: Timeouts, protection: ConnectionProtection | None, why: Why
+) -> None:
+    await open_posts(stage, never, is_routed=is_routed, timeouts=timeouts, protection=protection)
+    client = await connect(stage)
+    stream = await client.request("/", *GRPC, method="POST", body=b"slow", ends=False)
+    got = await client.reply(stream)
+    assert (got.status, stage.whys) == (200, {why: 1})
+    assert got.get(b"grpc-status") == (b"4" if why is Why.TOTAL_TIMEOUT else b"1")
+
+
+@BEHIND
+async def test_a_reply_that_does_not_come_is_waited_for_as_others_are_where_no_backend_speaks_http2(
+    stage: Stage, is_routed: bool
+) -> None:
+    await open_posts(stage, never, is_routed=is_routed, timeouts=Timeouts(read_s=0.2))
+    assert (await call(stage)).get(b"grpc-status") == b"14"
+    assert stage.whys == {Why.RESPONSE_HEADER_TIMEOUT: 1}
+
+
+@BEHIND
+async def test_a_body_is_buffered_where_no_backend_speaks_http2(stage: Stage, is_routed: bool) -> None:
+    seen: list[Message] = []
+
+    def reply(request: Message) -> bytes:
+        seen.append(request)
+        return answer()
+
+    await open_posts(stage, serve(reply), is_routed=is_routed, buffering=Buffering(request_bytes=100_000))
+    client = await connect(stage)
+    stream = await client.request("/", *GRPC, method="POST", body=MESSAGE, ends=False)
+    await client.reply(await client.request("/other"))
+    await client.send(stream, MESSAGE, ends=True)
+    assert (await client.reply(stream)).trailers == [(b"grpc-status", b"0")]
+    assert [(request.get("content-length"), request.body) for request in seen] == [(None, b""), ("16", MESSAGE * 2)]
+
+
+@BEHIND
+async def test_a_slow_body_is_a_call_where_backends_speak_http2(stage: Stage, is_routed: bool) -> None:
+    played = H2Backend(begin, at_head=True)
+    stage.backend(played.script)
+    timeouts = Timeouts(read_s=0.2, client_body_s=0.2, request_s=0.2)
+    routes = [to("watch", match=prefix("/"), timeouts=timeouts)] if is_routed else []
+    await stage.open(http=http(*routes, h2c=True), protocol="h2c", timeouts=timeouts, protection=RATE)
+    client = await connect(stage)
+    stream = await client.request("/watch", *GRPC, method="POST", body=MESSAGE, ends=False)
+    await until(lambda: played.asked)
+    await asyncio.sleep(0.5)
+    played.peers[0].h2.send_headers(1, [("grpc-status", "0")], end_stream=True)
+    await played.peers[0].flush()
+    assert (await client.reply(stream)).trailers == [(b"grpc-status", b"0")]
 
 
 async def test_a_cancelled_call_is_the_clients(stage: Stage) -> None:

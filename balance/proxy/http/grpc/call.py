@@ -96,12 +96,22 @@ class GrpcCall:
 
     # --- the request ----------------------------------------------------------------------------------
 
+    def may_last(self, settings: ListenerSettings) -> bool:
+        """Whether it may be a conversation: neither side is hurried, and nothing is held.
+
+        Where no backend speaks HTTP/2 none can serve it, and a content type is no way out of what slow requests end by. For
+        gRPC-Web somebody has said that there are servers for it.
+        """
+        return settings.has_http2 or self.kind != GRPC
+
     def total_s(self, settings: ListenerSettings) -> float:
         """How long the call may take: as long as its client waits, but no longer than `timeouts.request`.
 
         Without a deadline there is no end: a call may be a stream.
         """
-        return NEVER if self._timeout_s == UNREADABLE else min(self._timeout_s, settings.request_s)
+        if self._timeout_s == UNREADABLE:
+            return NEVER if self.may_last(settings) else settings.request_s
+        return min(self._timeout_s, settings.request_s)
 
     def upload(self, settings: ListenerSettings, head_bytes: int) -> Upload:
         """The request's body."""

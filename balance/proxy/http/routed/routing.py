@@ -115,7 +115,7 @@ class Routing(RequestContext):
             self.pool = found.config.pool
         self.taken = found
         exchange.settings = settings
-        if settings.request_s != before.request_s:
+        if settings.request_s != before.request_s or exchange.grpc is not None:
             exchange.limit_total()
         limit = found.config.body_bytes
         if limit:

@@ -62,7 +62,7 @@ def start_settled(exchange: Exchange, sole: ListenerSettings) -> bool:
             return False
         exchange.reply_lines = lines
     settings = settled.settings
-    has_limit = settings.request_s != exchange.settings.request_s
+    has_limit = settings.request_s != exchange.settings.request_s or exchange.grpc is not None
     exchange.settings = settings
     if has_limit:
         exchange.limit_total()
