@@ -112,8 +112,8 @@ class Session:
 
     @property
     def is_leaving(self) -> bool:
-        """Whether no new streams are taken, or can be opened."""
-        return self._is_leaving or self._peer_leaves
+        """Whether no new streams are taken, or can be opened: as a client none once their numbers are used up."""
+        return self._is_leaving or self._peer_leaves or self._ids.next > LAST_STREAM_ID
 
     @property
     def has_backlog(self) -> bool:
@@ -177,7 +177,7 @@ class Session:
 
     def open(self, block: bytes, now: float, *, ends: bool, is_head_request: bool = False) -> Stream | None:
         """Send a request, as a client. None when the peer takes no more now."""
-        if self.is_leaving or self._is_closed or len(self.streams) >= self.peer_streams or self._ids.next > LAST_STREAM_ID:
+        if self.is_leaving or self._is_closed or len(self.streams) >= self.peer_streams:
             return None
         stream = Stream(self._ids.next, self.out.first_window, STREAM_BYTES, now)
         if is_head_request:

@@ -13,6 +13,7 @@ from balance.config.model import Retry, Timeouts
 from balance.http2 import frames
 from balance.http2.errors import REFUSED_STREAM
 from balance.model import Why
+from balance.proxy.http.http2_backends.upstream_connection import UpstreamConnection
 from balance.runtime import counters
 
 
@@ -186,6 +187,22 @@ async def test_garbage_is_a_bad_response(stage: Stage) -> None:
     await stage.open(protocol="h2c")
     assert (await ask(stage)).status == 502
     assert stage.whys == {Why.BAD_RESPONSE: 1}
+
+
+async def test_a_connection_that_has_used_up_its_streams_is_replaced(stage: Stage) -> None:
+    """Numbers are never used again (RFC 9113 section 5.1.1): after 2^30 requests there are none."""
+    played = replies()
+    backend = stage.backend(played.script)
+    await stage.open(protocol="h2c")
+    await ask(stage)
+    (connection,) = stage.of(backend).idle
+    assert isinstance(connection, UpstreamConnection)
+    connection.session._ids.next = frames.LAST_STREAM_ID
+    for _ in range(3):
+        assert (await ask(stage)).status == 200
+    assert [list(peer.asked) for peer in played.peers] == [[1, frames.LAST_STREAM_ID], [1, 3]]
+    await until(lambda: played.peers[0].terminated == 0)
+    assert stage.whys == {Why.OK: 4}
 
 
 async def test_a_parked_connection_that_says_goaway_is_left(stage: Stage) -> None:
