@@ -23,7 +23,7 @@ from balance.http2.errors import (
     StreamFault,
 )
 from balance.http2.flow.credit import CONNECTION_BYTES, MOST_HELD, STREAM_BYTES, Credit
-from balance.http2.flow.outflow import Outflow
+from balance.http2.flow.outflow import MOST_WAITING, Outflow
 from balance.http2.frame_reader import FrameReader, unpadded
 from balance.http2.frames import (
     ACK,
@@ -339,6 +339,11 @@ class Session:
             self._ids.remember(stream_id, now)
             self._write(frames.rst_stream(stream_id, REFUSED_STREAM))
             self._offence("streams above the limit", now)
+            return
+        if self.out.held_bytes > MOST_WAITING:  # nothing of it was looked at: clients try it again (RFC 9113 section 8.7)
+            self._ids.remember(stream_id, now)
+            self._write(frames.rst_stream(stream_id, REFUSED_STREAM))
+            self._offence("streams while no replies are taken", now, 0.1)
             return
         stream = Stream(stream_id, self.out.first_window, STREAM_BYTES, now)
         stream.has_head = True

@@ -15,6 +15,7 @@ from balance.http2.stream import Stream
 
 # Answers to PING and SETTINGS that wait for a peer that does not read: CVE-2019-9512, 9515. 1,000 PINGs' worth is 17 KB.
 MOST_CONTROL_BYTES: Final = 13_000
+MOST_WAITING: Final = 4 << 20  # bytes of content that wait; above it no reply begins, so no new streams are taken
 JOINED_BYTES: Final = 4096  # content up to here is copied behind its frame's head: cheaper than to write one part more
 TURN_BYTES: Final = 65_536  # of content in one turn of the event loop
 

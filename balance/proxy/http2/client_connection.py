@@ -18,6 +18,7 @@ from balance.errors import ProtocolError
 from balance.holder import Holder
 from balance.http1.forwarding.forwarded_headers import VIA, VIA_HTTP2
 from balance.http2.errors import ENHANCE_YOUR_CALM, INADEQUATE_SECURITY
+from balance.http2.flow.outflow import MOST_WAITING
 from balance.http2.handler import SessionHandler
 from balance.http2.offences import Offences
 from balance.http2.request_head import RequestHead
@@ -440,6 +441,9 @@ class ClientConnection(SessionHandler):
         owner = stream.owner
         if isinstance(owner, ClientStream):
             owner.wrote()
+        if self.session.out.held_bytes > MOST_WAITING:  # before the other backends' replies are read
+            for owner in self._owners():
+                owner.hold()
         self.wake()
 
     @property

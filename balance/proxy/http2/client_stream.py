@@ -18,6 +18,7 @@ from balance.grpc.content_type import NOT_GRPC, kind_of
 from balance.grpc.own_reply import error_lines
 from balance.http1.fields import remove_named
 from balance.http2.errors import CANCEL, HTTP_1_1_REQUIRED, INTERNAL_ERROR
+from balance.http2.flow.outflow import MOST_WAITING
 from balance.http2.message_fields import NO_LENGTH
 from balance.http2.request_head import RequestHead
 from balance.http2.stream import Stream
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
 # Bytes of a stream that wait for its client, above which its backend is not read on, and up to which it is again.
 HIGH: Final = 64 * 1024
 LOW: Final = 16 * 1024
-MOST_HELD: Final = 1024 * 1024  # the same of a whole connection
+# The same of a whole connection, for those that hold something. One that holds nothing goes on, as its client may wait for it
+# alone: to MOST_WAITING, and one whose client takes what comes of it to twice that.
+MOST_HELD: Final = 1024 * 1024
 LEAST_PROGRESS: Final = 1024  # bytes; see client_connection
 WRITE_S: Final = 5.0  # for what is left of a reply, where there is no `write` timeout
 # For a client that sends on though it was answered, until its stream is reset (RFC 9113 section 8.1). Reset with the answer's
@@ -341,18 +344,42 @@ class ClientStream(ExchangeClient):
             connection = self.connection
             connection.blocked.add(self)
             if not self.is_write_paused and (held > HIGH or connection.session.out.held_bytes > MOST_HELD):
-                self.is_write_paused = True
-                self._look_at_progress()
-                if self._tunnel is not None:
-                    self._tunnel.pause_writing()
-                elif self._exchange is not None:
-                    self._exchange.pause_download()
+                self._pause()
+
+    def hold(self) -> None:
+        """The connection holds too much already: the backend is not read on, or not at all yet. While a request is still being
+        sent, it is not: its client does something, and is not to be found too slow.
+        """
+        exchange = self._exchange
+        if self.is_write_paused or self._tunnel is not None or exchange is None or exchange.upstream is None:
+            return
+        if exchange.upload is not None and not exchange.upload.is_done:
+            return
+        if not self._may_go_on(self._stream.held_bytes):
+            self.connection.blocked.add(self)
+            self._pause()
+
+    def _pause(self) -> None:
+        self.is_write_paused = True
+        self._look_at_progress()
+        if self._tunnel is not None:
+            self._tunnel.pause_writing()
+        elif self._exchange is not None:
+            self._exchange.pause_download()
+
+    def _may_go_on(self, held: int) -> bool:
+        """Whether the connection has room for more of this stream, which holds so much."""
+        of_all = self.connection.session.out.held_bytes
+        if held:
+            return of_all <= MOST_HELD
+        is_taken = self._tunnel is not None or self.stream_writer.written > 0
+        return of_all <= (2 * MOST_WAITING if is_taken else MOST_WAITING)
 
     def look(self, now: float) -> None:
         """Windows may have opened, or bytes have been sent."""
         stream, writer = self._stream, self.stream_writer
         held = stream.held_bytes
-        if self.is_write_paused and held <= LOW and (not held or self.connection.session.out.held_bytes <= MOST_HELD):
+        if self.is_write_paused and held <= LOW and self._may_go_on(held):
             self.is_write_paused = False
             if writer.buffer is not None and not self._pass_on():
                 return

@@ -11,13 +11,14 @@ from h2.settings import SettingCodes
 from http2_client import Http2Client, Reply, connect
 from rawclient import Message, Wire, chunked, ok
 from scripts import CHUNKED, never, says, says_and_resets, says_and_waits
-from stage import Stage, serve, until
+from stage import Script, Stage, serve, until
 
 from balance.config.model import AccessLog, HttpConfig, Limits, Timeouts
 from balance.config.route_model import Buffering
 from balance.http2 import frames
 from balance.http2.errors import CANCEL, HTTP_1_1_REQUIRED, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 from balance.model import Why
+from balance.proxy.http2.client_connection import ClientConnection
 from balance.proxy.http2.client_stream import urgency
 from balance.runtime import counters
 
@@ -409,6 +410,89 @@ async def test_a_stream_that_waits_for_its_window_after_the_connections_is_not_s
     client.h2.increment_flow_control_window(400_000, stream)
     await client.flush()
     assert len((await client.reply(stream)).body) == 400_000
+
+
+async def shut(stage: Stage, count: int) -> tuple[Http2Client, list[int]]:
+    """A client that has asked for so many replies at once, and takes no byte of their content."""
+    client = await connect(stage, takes=False)
+    client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+    client.h2.increment_flow_control_window(1 << 30)
+    streams = [await client.request() for _ in range(count)]
+    other = await connect(stage)
+    for _ in range(100):
+        assert (await other.reply(await other.request("/other"))).status == 200
+    other.wire.close()
+    return client, streams
+
+
+def large(size: int) -> Script:
+    body = bytes(size)
+    return serve(lambda request: ok() if request.target == "/other" else ok(body))
+
+
+def held(stage: Stage) -> int:
+    return max(each.session.out.held_bytes for each in stage.worker.connections if isinstance(each, ClientConnection))
+
+
+async def test_replies_that_come_whole_and_are_not_taken_are_bounded_together(stage: Stage) -> None:
+    stage.backend(large(250_000))
+    await stage.open(http=H2C)
+    client, streams = await shut(stage, 60)
+    assert 1_000_000 < held(stage) < 6_000_000
+    client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 250_000})
+    await client.flush()
+    for stream in streams:
+        assert len((await client.reply(stream)).body) == 250_000
+    assert stage.whys[Why.OK] == 160
+
+
+async def test_who_takes_no_replies_gets_no_more_streams_until_he_does(stage: Stage) -> None:
+    stage.backend(large(250_000))
+    await stage.open(http=H2C)
+    client, streams = await shut(stage, 40)
+    assert (await client.reply(await client.request())).reset == REFUSED_STREAM
+    client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 250_000})
+    await client.flush()
+    for stream in streams:
+        assert len((await client.reply(stream)).body) == 250_000
+    assert len((await client.reply(await client.request())).body) == 250_000
+    assert not client.goaways
+
+
+async def test_an_upload_goes_on_beside_replies_that_are_not_taken(stage: Stage) -> None:
+    stage.backend(large(250_000))
+    await stage.open(http=H2C, timeouts=Timeouts(write_s=0.5))
+    client = await connect(stage, takes=False)
+    client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+    upload = await client.request("/other", method="POST", ends=False)
+    streams = [await client.request() for _ in range(40)]
+    await until(lambda: stage.whys.get(Why.CLIENT_TOO_SLOW, 0) == len(streams))
+    await client.send(upload, bytes(100_000), ends=True)
+    client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 250_000})
+    await client.flush()
+    assert (await client.reply(upload)).status == 200
+
+
+async def test_replies_that_are_read_one_after_the_other_come_whole(stage: Stage) -> None:
+    """The others hold all that a connection may; the one that is read goes on."""
+    stage.backend(large(600_000))
+    await stage.open(http=H2C)
+    client, streams = await shut(stage, 40)
+    for stream in streams:
+        client.h2.increment_flow_control_window(100_000, stream)
+        await client.flush()
+        seen = 0
+        while not (reply := client.replies.get(stream, Reply())).has_ended:
+            assert reply.reset is None
+            await client.read()
+            reply = client.replies.get(stream, Reply())
+            size = len(reply.body) - seen
+            seen += size
+            if size and not reply.has_ended:
+                client.h2.increment_flow_control_window(size, stream)
+                await client.flush()
+        assert seen == 600_000
+    assert held(stage) == 0
 
 
 async def test_reply_that_is_held_ends_when_it_is_taken(stage: Stage) -> None:
