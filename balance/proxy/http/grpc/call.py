@@ -151,6 +151,7 @@ class GrpcCall:
         self._response = response
         if self.kind == GRPC:
             return response
+        self.encoded = None  # of a reply that was passed over
         start, end = value_span(response.forward, CONTENT_TYPE)
         value = response.forward[start:end].strip(b" \t")
         if start < 0 or kind_of(value) != GRPC:

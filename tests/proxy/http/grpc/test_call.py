@@ -292,6 +292,15 @@ async def test_a_listed_status_is_tried_again_with_the_time_that_is_left(stage: 
     assert stage.cell(stage.backend_states[0].block + counters.FAILURES) == 1
 
 
+async def test_a_reply_that_was_passed_over_leaves_nothing_to_the_one_that_follows(stage: Stage) -> None:
+    """The first would have been encoded for a client of the web; the second is no reply of gRPC, and goes on as it is."""
+    stage.backend(serve(HEAD.replace(b"200 OK", b"503 No") + chunked(MESSAGE)))
+    stage.backend(serve(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nplain"))
+    await stage.open(http=WEB, retry=Retry(on=(503,), backoff_base_s=0.01))
+    reply = await ask(stage, call("Idempotency-Key: a"))
+    assert (reply.status, reply.get("content-type"), reply.body) == (200, "text/plain", b"plain")
+
+
 async def test_tries_that_the_client_has_made_are_added(stage: Stage) -> None:
     second: list[Message] = []
     stage.backend(serve(trailers_only(14)))
