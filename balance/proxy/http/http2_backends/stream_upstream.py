@@ -233,10 +233,12 @@ class StreamUpstream(Upstream):
         stream = self._stream
         if stream is None:
             return False
-        before, self._taken_before = self._taken_before, self._written - stream.held_bytes
-        if before < 0:
-            return stream.held_bytes > 0 or Upstream.has_taken_some(self)
-        return self._taken_before > before or Upstream.has_taken_some(self)
+        held = stream.held_bytes
+        before, self._taken_before = self._taken_before, self._written - held
+        has_moved = Upstream.has_taken_some(self)
+        if self._connection.used > 1 and (not held or stream.window <= 0):
+            has_moved = False  # bytes of others: its own have gone out, or wait for a window of its own
+        return has_moved or (held > 0 if before < 0 else self._taken_before > before)
 
     def is_silent(self) -> bool:
         return True

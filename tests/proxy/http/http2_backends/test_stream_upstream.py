@@ -6,12 +6,15 @@ import asyncio
 
 import pytest
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 from h2_backend import Asked, H2Backend, Peer, replies
 from rawclient import Message, Wire, chunked, get, post
 from stage import Stage, until
 
 from balance.config.model import HttpConfig, Timeouts
 from balance.model import Why
+from balance.proxy.http.http2_backends.connection_pool import ConnectionPool
+from balance.proxy.http.http2_backends.stream_upstream import StreamUpstream
 from balance.runtime import counters
 
 BIG = bytes(range(256)) * 8_000  # 2 MB
@@ -229,6 +232,39 @@ async def test_a_backend_that_takes_no_content_stops_its_client(stage: Stage) ->
     assert (await client.reply()).status in (408, 504)
     sender.cancel()
     assert len(played.asked[0].body) < 70_000
+
+
+async def test_bytes_of_others_are_no_progress_of_a_request_that_has_been_sent(stage: Stage) -> None:
+    """Else its timeouts would be prolonged for as long as others upload on its connection."""
+    peers: list[Peer] = []
+    is_over = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        peer = Peer(wire, {SettingCodes.INITIAL_WINDOW_SIZE: 1 << 24})
+        peers.append(peer)
+        peer.h2.initiate_connection()
+        peer.h2.increment_flow_control_window(1 << 24)
+        await peer.flush()
+        while not any(asked.is_whole for asked in peer.asked.values()):
+            await peer.events()
+        await is_over.wait()  # and reads nothing more
+
+    backend = stage.backend(script)
+    await stage.open(protocol="h2c")
+    stuck, other = await stage.client(), await stage.client()
+    await stuck.send(post(b"body"))
+    await until(lambda: peers and 1 in peers[0].asked and peers[0].asked[1].is_whole)
+    await other.send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000000\r\n\r\n")
+    sender = asyncio.create_task(other.send(bytes(50_000_000)))
+    shared = stage.of(backend).shared
+    assert isinstance(shared, ConnectionPool)
+    (connection,) = shared._connections
+    await until(lambda: connection.session.out.is_blocked)
+    upstream = connection.session.streams[1].owner
+    assert isinstance(upstream, StreamUpstream)
+    assert not upstream.has_taken_some()
+    sender.cancel()
+    is_over.set()
 
 
 async def test_interim_replies_pass(stage: Stage) -> None:
