@@ -501,7 +501,10 @@ class ClientConnection(SessionHandler):
     def _expire(self, now: float) -> None:
         """The connection's own deadline has passed."""
         if self._state is LINGERING:
-            self.transport.abort()
+            if self._has_progressed():
+                self._by = now + self._linger_s()
+            else:
+                self.transport.abort()
         elif self._state is CLOSING:
             if self._has_progressed():
                 self._by = now + (self.settings.timeouts.write_s or WRITE_S)
@@ -556,7 +559,12 @@ class ClientConnection(SessionHandler):
             self._is_paused = False
             transport.resume_reading()
         transport.write_eof()
-        self._wait_until(now + LINGER_S, now)
+        self._has_progressed()
+        self._wait_until(now + self._linger_s(), now)
+
+    def _linger_s(self) -> float:
+        """How long a client may take no more of what was said last, or not close when it has all."""
+        return (self.settings.timeouts.write_s or WRITE_S) if self.transport.get_write_buffer_size() else LINGER_S
 
     def _close_now(self) -> None:
         """Close when all that was written is sent, or after the `write` timeout without progress."""

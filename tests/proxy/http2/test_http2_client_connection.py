@@ -23,7 +23,7 @@ from balance.http2.frames import LAST_STREAM_ID, PREFACE
 from balance.http2.hpack.field_encoder import encode
 from balance.http2.session import Session
 from balance.model import Why
-from balance.proxy.http2.client_connection import MOST_UNSENT, ClientConnection, lifetime_s
+from balance.proxy.http2.client_connection import LINGER_S, MOST_UNSENT, ClientConnection, lifetime_s
 from balance.proxy.http2.client_stream import ClientStream
 from balance.runtime import counters
 
@@ -494,6 +494,34 @@ async def test_an_old_connection_takes_no_new_streams_and_loses_none(stage: Stag
     assert (await client.reply(first)).body == b"/slow"
     await client.over()
     assert client.goaways == [(NO_ERROR, LAST_STREAM_ID), (NO_ERROR, crossing)]
+
+
+async def test_the_last_reply_of_a_connection_has_the_time_that_all_have(stage: Stage) -> None:
+    """A client that takes it slowly is waited for longer than one that has it all, and does not close."""
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await go.wait()
+        await wire.send(ok(bytes(60_000)))
+
+    stage.backend(script)
+    await stage.open(http=old(0.2), timeouts=Timeouts(write_s=10.0))
+    client = Http2Client(await stage.client(receive_buffer=4096))
+    await client.begin()
+    await client.request()
+    await until(lambda: stage.active == 1)
+    connection = only(stage)
+    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    await until(lambda: connection.session.is_final)
+    go.set()
+    await until(lambda: not connection.session.streams)
+    assert connection.transport.get_write_buffer_size()
+    await asyncio.sleep(LINGER_S + 0.3)  # a line that stands still for as long as others are waited for
+    data = b""
+    while more := await client.wire.some():
+        data += more
+    assert len(data) > 60_000
 
 
 async def test_streams_of_an_old_connection_are_cut_after_the_grace(stage: Stage) -> None:
