@@ -41,7 +41,7 @@ _BROKEN_OFF: Final = ConnectionResetError("it ended")  # one object, as compiled
 class UpstreamConnection(SessionHandler):
     """Parked in `backend.idle` while no exchange uses it, by the same rules as a connection of HTTP/1 is."""
 
-    __slots__ = ("_is_counted", "_is_feeding", "_is_paused", "_is_scheduled", "_most", "_tls", "_told", "backend",
+    __slots__ = ("_goes_on", "_is_counted", "_is_feeding", "_is_paused", "_is_scheduled", "_most", "_tls", "_told", "backend",
                  "connect_s", "full", "is_lost", "is_spent", "max_idle", "parked_at", "pool", "read_at", "served", "session",
                  "transport", "used", "worker")  # fmt: skip
 
@@ -63,6 +63,7 @@ class UpstreamConnection(SessionHandler):
         self.full: list[StreamUpstream] = []  # that can take no more of their requests' bodies
         self._most = pool.streams  # streams at once; lower once it has refused one
         self._told: list[StreamUpstream] = []  # that have something to tell at the end of this read
+        self._goes_on = False  # in the next turn of the loop
         self._is_counted = False
         self._is_feeding = False
         self._is_paused = False
@@ -92,8 +93,15 @@ class UpstreamConnection(SessionHandler):
         self.read_at = time.monotonic()
         self._feed(data)
 
-    def take_turn(self) -> None:
+    def _go_on_later(self) -> None:
+        """In the next turn of the loop: not among clients whose bytes are dear, who share a part of each (`net/turns`)."""
+        if not self._goes_on:
+            self._goes_on = True
+            self.worker.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
         """There was more in what was read, or to be sent, than one turn may take."""
+        self._goes_on = False
         if self.transport.is_closing():
             return
         try:
@@ -117,7 +125,7 @@ class UpstreamConnection(SessionHandler):
             if session.has_backlog and not self._is_paused:
                 self._is_paused = True
                 self.transport.pause_reading()
-            self.worker.turns.add(self)
+            self._go_on_later()
         elif self._is_paused and not self.transport.is_closing():
             self._is_paused = False
             self.transport.resume_reading()
@@ -317,7 +325,7 @@ class UpstreamConnection(SessionHandler):
         if self.transport.is_closing():
             return
         if self.session.flush():
-            self.worker.turns.add(self)
+            self._go_on_later()
         self._write()
         self._let_go_on()
 

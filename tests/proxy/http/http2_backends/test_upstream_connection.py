@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from h2.errors import ErrorCodes
 from h2_backend import Asked, H2Backend, Peer, replies
@@ -14,6 +15,7 @@ from balance.http2 import frames
 from balance.http2.errors import REFUSED_STREAM
 from balance.model import Why
 from balance.proxy.http.http2_backends.upstream_connection import UpstreamConnection
+from balance.proxy.net.turns import TURN_S
 from balance.runtime import counters
 
 
@@ -89,6 +91,40 @@ async def test_the_last_words_of_a_connection_are_heard(stage: Stage) -> None:
     found = await asyncio.gather(*(ask(stage, post(b"body")) for _ in range(50)))
     assert sorted(reply.body for reply in found) == [b"first"] * 40 + [b"second"] * 10
     assert stage.whys == {Why.OK: 50}
+
+
+class Dear:
+    """Somebody whose bytes are dear, and who has always more of them."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._turns = stage.worker.turns
+        self.count = 0
+        self.is_over = False
+
+    def take_turn(self) -> None:
+        time.sleep(TURN_S)  # all the time that such have in a turn of the loop
+        self.count += 1
+        if not self.is_over:
+            self._turns.add(self)
+
+
+async def test_a_reply_does_not_wait_among_clients_whose_bytes_are_dear(stage: Stage) -> None:
+    def answer(peer: Peer, asked: Asked) -> None:
+        peer.h2.send_headers(asked.stream_id, [(":status", "200")])
+        for _ in range(3000):  # more than one turn takes
+            peer.h2.send_data(asked.stream_id, bytes(20))
+        peer.h2.end_stream(asked.stream_id)
+
+    stage.backend(H2Backend(answer).script)
+    await stage.open(protocol="h2c")
+    dear = [Dear(stage) for _ in range(100)]
+    for each in dear:
+        stage.worker.turns.add(each)
+    assert (await ask(stage)).body == bytes(60_000)
+    for each in dear:
+        each.is_over = True
+    assert max(each.count for each in dear) < 3
+    await until(lambda: not len(stage.worker.turns))
 
 
 async def test_a_silent_connection_is_not_used_again(stage: Stage) -> None:
