@@ -62,10 +62,11 @@ def test_the_tls_example(serve: Callable[[str], Instance]) -> None:
     instance = serve("tls.yaml")
     plain, secure = port_of(instance, "http"), port_of(instance, "https")
     answer = curl(secure, "https://www.example.com/x")
-    assert answer.startswith("HTTP/1.1 200 OK")
+    assert answer.startswith("HTTP/2 200 ")
     assert "x-forwarded-proto: https" in answer.lower()
-    assert "Strict-Transport-Security: max-age=31536000" in answer
-    assert curl(secure, "https://a.api.example.com/x", ca="api.crt").startswith("HTTP/1.1 200 OK")
+    assert "strict-transport-security: max-age=31536000" in answer
+    assert curl(secure, "https://www.example.com/x", "--http1.1").startswith("HTTP/1.1 200 OK")
+    assert curl(secure, "https://a.api.example.com/x", ca="api.crt").startswith("HTTP/2 200 ")
     sent = curl(plain, "http://www.example.com:8080/x?a=b", "-d", "body")
     assert sent.startswith("HTTP/1.1 308 ")
     assert "\nLocation: https://www.example.com:8443/x?a=b\n" in sent
@@ -87,7 +88,7 @@ def test_the_client_certificates_example(serve: Callable[[str], Instance]) -> No
     for version in ("--tlsv1.3", "--tls-max=1.2"):
         words = version.split("=") if "=" in version else [version]
         answer = ask("ada", *words, "-H", "X-SSL-Client-DN: CN=root", "-H", "X_SSL_Client_Verify: NONE").lower()
-        assert answer.startswith("http/1.1 200 ok")
+        assert answer.startswith("http/2 200 ")
         assert re.findall("^(x.ssl.client.*?)\r?$", answer, re.MULTILINE)[:5] == [
             "x-ssl-client-verify: success",
             "x-ssl-client-dn: cn=ada,o=example",
@@ -97,6 +98,6 @@ def test_the_client_certificates_example(serve: Callable[[str], Instance]) -> No
         ]
         assert "root" not in answer
         for name in ("bob", ""):
-            assert "HTTP/1.1" not in ask(name, *words)
+            assert "HTTP/" not in ask(name, *words)
     instance.saying("tls_client_certificate: revoked: certificate revoked")
     instance.saying("tls_client_certificate: none: peer did not return a certificate")
