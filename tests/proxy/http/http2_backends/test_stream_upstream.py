@@ -231,7 +231,7 @@ async def test_a_backend_that_takes_no_content_stops_its_client(stage: Stage) ->
     sender = asyncio.create_task(client.send(bytes(50_000_000)))
     assert (await client.reply()).status in (408, 504)
     sender.cancel()
-    assert len(played.asked[0].body) < 70_000
+    assert len(played.asked[0].body) < 200_000  # its window, and what it gave back for content that came with the head
 
 
 async def test_bytes_of_others_are_no_progress_of_a_request_that_has_been_sent(stage: Stage) -> None:
