@@ -15,7 +15,7 @@ import pytest
 from h2_cases import END_HEADERS, data, head
 from instance_process import Instance, until
 from recording_h2_server import RecordingH2Server
-from recording_server import RecordingServer
+from recording_server import RecordingServer, Seen
 from smuggling_rows import HIDDEN, ROWS, fields
 from socket_talk import SocketTalk
 
@@ -24,6 +24,7 @@ from balance.http2.frames import rst_stream
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
 NUMBERS = itertools.count(1)
+ATTACKS = itertools.count(100)  # three digits: an attack is as long as the row has it
 
 
 class Site:
@@ -46,6 +47,16 @@ class Site:
         self.victim = SocketTalk(self.port)
         self.victim.begin()
         self._stream = -1
+        self.attack = b""
+
+    def begin(self) -> None:
+        """Forget what was seen. A new target for the attack: what the one before was cut off may reach its backend only now."""
+        self.attack = b"/hit%d" % next(ATTACKS)
+        self.server.requests.clear()
+
+    def seen(self) -> list[Seen]:
+        """What has reached the backend since, without earlier attacks."""
+        return [each for each in self.server.requests if each.target == self.attack or not each.target.startswith(b"/hit")]
 
     def close(self) -> None:
         self.victim.sock.close()
@@ -85,11 +96,11 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("name", ROWS)
 def test_a_request_that_is_two_is_none(site: Site, name: str) -> None:
     row = ROWS[name]
-    site.server.requests.clear()
+    site.begin()
     expected = site.ask_as_victim()
     with SocketTalk(site.port) as attacker:
         attacker.begin()
-        attacker.send(row.attack)
+        attacker.send(row.attack.replace(b"/attack", site.attack))
         attacker.wait("end", 1)
         expected += site.ask_as_victim()
         assert attacker.status(1) == row.status, str(attacker)
@@ -99,21 +110,21 @@ def test_a_request_that_is_two_is_none(site: Site, name: str) -> None:
         assert attacker.body(9) == b"GET " + target
         expected.append((b"GET", target))
     expected += site.ask_as_victim()
-    seen = [(each.method, each.target) for each in site.server.requests]
+    seen = [(each.method, each.target) for each in site.seen()]
     if row.may_reach:
-        attacks = [each for each in site.server.requests if each.target == b"/attack"]
+        attacks = [each for each in site.seen() if each.target == site.attack]
         assert len(attacks) <= 1
         assert all(each.method == b"POST" and HIDDEN not in each.content for each in attacks)
         # It may be whole where all that its length allows came before what is too much.
         assert all(each.content == b"abcd" for each in attacks if each.is_whole and each.content), attacks
-        seen = [each for each in seen if each[1] != b"/attack"]
+        seen = [each for each in seen if each[1] != site.attack]
     assert seen == expected
     assert site.server.garbage == []
 
 
 def test_an_empty_end_is_no_second_one(site: Site) -> None:
     """A chunked request of HTTP/1.1 ends once: Pingora #935 wrote its end for the last DATA, and for an empty one behind it."""
-    site.server.requests.clear()
+    site.begin()
     with SocketTalk(site.port) as client:
         client.begin()
         for stream, pieces in ((1, [b"abc", b""]), (3, [b"", b"abc"]), (5, [b"abc"]), (7, [b"", b""])):
@@ -124,7 +135,7 @@ def test_an_empty_end_is_no_second_one(site: Site) -> None:
             client.wait("end", stream)
             assert client.body(stream) == b"POST /post/%d" % stream
     site.ask_as_victim()
-    assert [(each.target, each.content) for each in site.server.requests[:4]] == [
+    assert [(each.target, each.content) for each in site.seen()[:4]] == [
         (b"/post/1", b"abc"),
         (b"/post/3", b"abc"),
         (b"/post/5", b"abc"),
@@ -135,16 +146,16 @@ def test_an_empty_end_is_no_second_one(site: Site) -> None:
 
 def test_content_of_a_cancelled_request_is_nobody_elses(site: Site) -> None:
     """A backend's connection that waits for content is not kept for the next request."""
-    site.server.requests.clear()
+    site.begin()
     for how in ((b"content-length", b"60"), (b"x", b"chunked")):
         with SocketTalk(site.port) as attacker:
             attacker.begin()
-            attacker.send(head(1, fields(b"POST", how, path=b"/attack"), END_HEADERS) + data(1, b"part", 0))
-            until(lambda: site.server.requests and site.server.requests[-1].target == b"/attack", "the attack at its backend")
+            attacker.send(head(1, fields(b"POST", how, path=site.attack), END_HEADERS) + data(1, b"part", 0))
+            until(lambda: (seen := site.seen()) and seen[-1].target == site.attack, "the attack at its backend")
             attacker.send(rst_stream(1, 8))
             expected = site.ask_as_victim()
-        assert [(each.method, each.target) for each in site.server.requests[-2:]] == expected
-    assert not [each for each in site.server.requests if each.target == b"/attack" and each.is_whole]
+        assert [(each.method, each.target) for each in site.seen()[-2:]] == expected
+    assert not [each for each in site.seen() if each.target == site.attack and each.is_whole]
     assert site.server.garbage == []
 
 
@@ -194,7 +205,7 @@ def reply_of(sock: socket.socket) -> bytes:
 @pytest.mark.parametrize("offer", ["h2c", "h2c, websocket", "H2C", "h2"])
 def test_an_offer_of_http2_is_not_passed_on(site: Site, offer: str) -> None:
     """A 101 would be a tunnel past every rule (Traefik CVE-2026-88008)."""
-    site.server.requests.clear()
+    site.begin()
     with socket.create_connection(("127.0.0.1", site.port), 20) as sock:
         sock.sendall(
             b"GET /offer HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade, HTTP2-Settings\r\n"
@@ -202,7 +213,7 @@ def test_an_offer_of_http2_is_not_passed_on(site: Site, offer: str) -> None:
         )
         reply = reply_of(sock)
     assert not reply.startswith(b"HTTP/1.1 101"), reply
-    for seen in site.server.requests:
+    for seen in site.seen():
         assert not any("h2" in value.decode("latin-1").lower() for value in seen.all(b"upgrade"))
         assert seen.all(b"http2-settings") == []
     site.ask_as_victim()
@@ -211,24 +222,24 @@ def test_an_offer_of_http2_is_not_passed_on(site: Site, offer: str) -> None:
 @pytest.mark.parametrize("upgrade", ["websocket", "h2c", "x"])
 def test_content_behind_an_upgrade_of_http1_is_no_request(site: Site, upgrade: str) -> None:
     """A 200 is no upgrade, and the connection is kept: what the length covers is content (nghttpx CVE-2026-58055)."""
-    site.server.requests.clear()
+    site.begin()
     expected = site.ask_as_victim()
     with socket.create_connection(("127.0.0.1", site.port), 20) as sock:
         sock.sendall(
-            b"POST /attack HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade\r\nUpgrade: %b\r\n"
-            b"Content-Length: %d\r\n\r\n" % (upgrade.encode(), len(HIDDEN)) + HIDDEN
+            b"POST %b HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade\r\nUpgrade: %b\r\n"
+            b"Content-Length: %d\r\n\r\n" % (site.attack, upgrade.encode(), len(HIDDEN)) + HIDDEN
         )
         reply = reply_of(sock)
         assert re.match(rb"HTTP/1\.1 (200|400|502) ", reply), reply
         expected += site.ask_as_victim()
-    seen = [(each.method, each.target) for each in site.server.requests]
-    assert [each for each in seen if each[1] != b"/attack"] == expected
-    assert all(each.content == HIDDEN for each in site.server.requests if each.target == b"/attack" and each.is_whole)
+    seen = [(each.method, each.target) for each in site.seen()]
+    assert [each for each in seen if each[1] != site.attack] == expected
+    assert all(each.content == HIDDEN for each in site.seen() if each.target == site.attack and each.is_whole)
     assert site.server.garbage == []
 
 
 def test_what_is_right_arrives_as_it_was_sent(site: Site) -> None:
-    site.server.requests.clear()
+    site.begin()
     with SocketTalk(site.port) as client:
         client.begin()
         crumbs = [(b"cookie", b"a=1"), (b"accept", b"*/*"), (b"cookie", b"b=2")]
@@ -238,7 +249,7 @@ def test_what_is_right_arrives_as_it_was_sent(site: Site) -> None:
         for stream in (1, 3, 5):
             client.wait("end", stream)
             assert client.status(stream) == 200, str(client)
-    first, second, third = sorted(site.server.requests, key=lambda seen: seen.target)
+    first, second, third = sorted(site.seen(), key=lambda seen: seen.target)
     is_http1 = isinstance(site.server, RecordingServer)
     name = b"host" if is_http1 else b":authority"
     assert (first.target, first.all(b"cookie"), first.all(b"accept")) == (b"/a?b=%20c", [b"a=1; b=2"], [b"*/*"])

@@ -17,6 +17,7 @@ from typing import Any, Final
 LOOK_S: Final = 0.05  # a flood of some hundred is over in a tenth of a second
 REST_S: Final = 5.0  # between two times
 MANY: Final = 200  # clients that have left; fewer leave nothing that is worth it
+THREAD_NAME: Final = "freed-memory"
 
 
 def malloc_trim() -> Callable[[int], Any] | None:
@@ -54,7 +55,7 @@ class FreedMemory:
         else:
             self.begin()
             return
-        threading.Thread(target=self._trim, args=(0,), daemon=True).start()
+        threading.Thread(target=self._trim, args=(0,), name=THREAD_NAME, daemon=True).start()
         self.begin()
 
     def is_due(self, clients: int, now: float) -> bool:

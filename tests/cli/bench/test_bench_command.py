@@ -131,7 +131,8 @@ def test_processes_send_exactly_what_was_asked_and_a_pipe_gets_the_result_alone(
     again = balance("tcp-bench", *words, "--json")
     document = json.loads(again.stdout)
     assert (document["requests"], document["errors"], sum(document["histogram"].values())) == (501, {}, 501)
-    assert document["tool"]["cpu_user_s"] > 0
+    tool = document["tool"]
+    assert tool["cpu_user_s"] + tool["cpu_system_s"] > 0  # where the kernel counts by ticks, a short run may be either's alone
     assert len(file.read_text().splitlines()) == 2
     compared = balance("latency-test", "--compare", str(file), str(file))
     assert (compared.returncode, compared.stderr) == (0, "")

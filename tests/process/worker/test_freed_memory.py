@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from balance.process.worker.freed_memory import MANY, REST_S, FreedMemory, malloc_trim
+from balance.process.worker.freed_memory import MANY, REST_S, THREAD_NAME, FreedMemory, malloc_trim
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_what_was_freed_after_the_flood_is_given_back_too() -> None:
         loop.now, clients[0] = now, count
         freed._look()
         for thread in threading.enumerate():
-            if thread.daemon and thread.name.startswith("Thread-"):
-                thread.join(1)
+            if thread.name == THREAD_NAME:
+                thread.join()
     loop.close()
     assert given == [101.0, 101.0 + REST_S]
 

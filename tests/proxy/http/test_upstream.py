@@ -88,9 +88,12 @@ async def test_any_byte_on_a_waiting_connection_ends_it(stage: Stage, what: byte
 
 @pytest.mark.parametrize("how", ["half_close", "reset"])
 async def test_end_of_a_waiting_connection_is_noticed_and_learned_from(stage: Stage, how: str) -> None:
+    is_parked = asyncio.Event()
+
     async def script(wire: Wire) -> None:
         await wire.request()
         await wire.send(ok())
+        await is_parked.wait()
         await asyncio.sleep(0.05)  # its life while idle, which is what is learned
         getattr(wire, how)()
 
@@ -98,6 +101,8 @@ async def test_end_of_a_waiting_connection_is_noticed_and_learned_from(stage: St
     await stage.open()
     await ask(await stage.client(), get())
     known = stage.of(backend)
+    await until(lambda: known.idle)
+    is_parked.set()
     await until(lambda: not known.idle)
     assert 0.03 < known.idle_time.limit_s(stage.loop.time()) < 1.0
 
