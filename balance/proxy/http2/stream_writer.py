@@ -178,7 +178,8 @@ class StreamWriter(MessageWriter):
         """Write a whole reply that was made as HTTP/1."""
         if self._stream.is_reset:
             return 0
-        head, _, body = page.partition(b"\r\n\r\n")
+        head_end = page.index(b"\r\n\r\n") + 2  # the last field keeps its CRLF, as every other
+        head, body = page[:head_end], page[head_end + 2 :]
         size = self._head(encode_response(status, head), ends=not body)
         return size + self._content(body, b"", ends=True) if body else size
 

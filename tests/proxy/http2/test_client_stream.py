@@ -10,11 +10,12 @@ import pytest
 from h2.settings import SettingCodes
 from http2_client import Http2Client, Reply, connect
 from rawclient import Message, Wire, chunked, ok
+from routed import http, prefix, to
 from scripts import CHUNKED, never, says, says_and_resets, says_and_waits
 from stage import Script, Stage, serve, until
 
 from balance.config.model import AccessLog, HttpConfig, Limits, Timeouts
-from balance.config.route_model import Buffering
+from balance.config.route_model import Buffering, FixedResponse
 from balance.http2 import frames
 from balance.http2.errors import CANCEL, HTTP_1_1_REQUIRED, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 from balance.model import Why
@@ -140,6 +141,27 @@ async def test_backends_and_clients_see_the_same_as_over_http1(stage: Stage, ans
         own = b"request_id" in one.body or b"Request id" in one.body  # its length goes by what differs
         assert plain(fields, "content-length" if own else "") == plain(one.fields, "content-length" if own else ""), request
         assert plain(one.trailers) == plain([(name.decode(), value.decode()) for name, value in two.trailers])
+
+
+async def test_the_last_field_of_our_own_replies_is_whole(stage: Stage) -> None:
+    fixed = to("fixed", "", match=prefix("/fixed"), respond=FixedResponse(200, "ok", (("X-Kind", "fixed"),)))
+    await stage.open(stage.refusing(), http=http(fixed, to("rest"), h2c=True))
+    client = await connect(stage)
+    for path, status in (("/", 502), ("/" + "a" * 9000, 414)):
+        reply = await client.reply(await client.request(path))
+        assert (reply.status, reply.get(b"x-request-id")) == (status, json.loads(reply.body)["request_id"].encode())
+    made = await client.reply(await client.request("/fixed"))
+    assert (made.status, made.body, made.get(b"x-kind")) == (200, b"ok", b"fixed")
+    assert re.fullmatch(rb"[0-9a-f]{24}", made.get(b"x-request-id") or b"")
+
+
+async def test_a_503_says_when_to_ask_again(stage: Stage) -> None:
+    backend = stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    stage.listener_server.set_ready(stage.of(backend).slot, False)
+    reply = await asked(stage, "/")
+    assert (reply.status, reply.get(b"retry-after")) == (503, b"1")
+    stage.listener_server.set_ready(stage.of(backend).slot, True)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ async def test_a_head_that_is_refused_is_a_status_too(stage: Stage) -> None:
     await stage.open(http=HttpConfig(h2c=True, limits=Limits(line_bytes=200)))
     got = await call(stage, (b"x-long", b"v" * 300))
     assert (got.status, got.get(b"grpc-status")) == (200, b"8")
+    assert (got.get(b"grpc-message") or b"").endswith(b" (header_too_large)")
     assert stage.whys == {Why.HEADER_TOO_LARGE: 1}
 
 
