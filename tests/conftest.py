@@ -18,7 +18,7 @@ WAITING = ("attacks", "cli", "client", "dashboard", "monitoring", "peers", "proc
 
 
 # A compiled module finds its own constants, functions and methods without a look-up: to patch them there changes nothing.
-_DATA_PATH = find_spec("balance.proxy.http.exchange")
+_DATA_PATH = find_spec("balance.proxy.http.exchange.exchange")
 IS_COMPILED = _DATA_PATH is not None and not str(_DATA_PATH.origin).endswith(".py")
 
 

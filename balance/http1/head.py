@@ -61,7 +61,7 @@ class RequestFields:
         self.cache: dict[object, bytes] | None = None  # what was searched for in the lines, by who did (see hashkey)
         self.values: dict[bytes, list[bytes]] | None = None  # what conditions asked for (see routing/request_view)
         self.notes: dict[object, Any] | None = None  # what stages have found out from the lines (see stages/notes)
-        self.logged: Any = None  # what the access log has of the lines (see proxy/http/account)
+        self.logged: Any = None  # what the access log has of the lines (see proxy/http/exchange/account)
         self.traced: Any = None  # what they say of a trace (see proxy/http/traced)
 
     def with_lines(self, forward: bytes) -> RequestFields:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from stage import Stage
 
-from balance.proxy.http.exchange import TRANSITIONS, Exchange, ExchangeState
+from balance.proxy.http.exchange.exchange import Exchange
+from balance.proxy.http.exchange.exchange_state import TRANSITIONS, ExchangeState
 
-_STATE = Exchange.__dict__["_state"]  # the slot
+_STATE = Exchange.__dict__["state"]  # the slot
 
 
 class _WatchedState:
@@ -35,7 +36,7 @@ class _WatchedState:
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     stage = Stage(tmp_path)
-    monkeypatch.setattr(Exchange, "_state", _WatchedState(stage.failures))
+    monkeypatch.setattr(Exchange, "state", _WatchedState(stage.failures))
     yield stage
     stage.close()
 

@@ -18,7 +18,7 @@ ReplyWriter ◀── interim() ─────│ ◀────────�
   of a reply ◀── begin() ─── REPLYING                                     │
              ◀── more() ────── │ ◀──────────────── response_received() ───┘
                                ▼
-                             ENDED   _end(): connection parked, closed or a tunnel's; lease; account
+                             ENDED   end(): connection parked, closed or a tunnel's; lease; account
 
 class         the state that it owns
 HttpClient    state of the connection, buffered bytes, why reading is paused, the deadline; the current Exchange

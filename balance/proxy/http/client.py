@@ -21,7 +21,7 @@ from balance.proxy.clients import Clients
 from balance.proxy.http.connection_auth import ConnectionAuth
 from balance.proxy.http.ends.exchange_client import ExchangeClient
 from balance.proxy.http.error_replies import options_reply, refusal
-from balance.proxy.http.exchange import Exchange
+from balance.proxy.http.exchange.exchange import Exchange
 from balance.proxy.http.reply_writer import ReplyWriter
 from balance.proxy.http.request_head import refuse_partial
 from balance.proxy.http.upgrade import open_tunnel

@@ -25,7 +25,7 @@ from balance.proxy.net.polled_transport import AnyTransport
 from balance.stages.stage import Reply
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 JOIN_LIMIT: Final = 16 * 1024  # bytes; up to it, copying a body behind its head is cheaper than a second buffer for the kernel
 

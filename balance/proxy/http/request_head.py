@@ -21,7 +21,7 @@ from balance.proxy.listener_settings import ListenerSettings
 
 if TYPE_CHECKING:
     from balance.proxy.http.ends.exchange_client import ExchangeClient
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 _START: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")  # the first byte of a method, a token by RFC 9110 section 5.6.2
 

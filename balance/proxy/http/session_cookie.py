@@ -20,7 +20,7 @@ from balance.runtime.sessions.session_lookup import SessionLookup
 from balance.runtime.sessions.shared_sessions import SharedSessions, Step
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 UNMOVED: Final = SessionLookup.unmoved()  # the default until the pool has looked the session up
 

@@ -19,7 +19,7 @@ from balance.tracing.request_trace import FinishedTry, RequestTrace, SampledPart
 
 if TYPE_CHECKING:
     from balance.proxy.http.ends.exchange_client import ExchangeClient
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 _VERSIONS: Final = ("1.0", "1.1", "2")  # by Request.minor; the last as OpenTelemetry has it
 _OURS: Final = frozenset((Why.DRAINING, Why.TOTAL_TIMEOUT, Why.INTERNAL_ERROR))  # failures, whatever was sent before

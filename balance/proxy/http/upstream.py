@@ -20,7 +20,7 @@ from balance.runtime.backend import Backend
 
 if TYPE_CHECKING:
     from balance.proxy.http.connection_auth import ConnectionAuth
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 
 class Upstream(Backpressure):

@@ -26,7 +26,7 @@ from balance.log_lines.access_record import AccessValues
 from balance.model import Why
 from balance.proxy.http.ends.exchange_client import ExchangeClient
 from balance.proxy.http.error_replies import options_reply, refusal
-from balance.proxy.http.exchange import Exchange
+from balance.proxy.http.exchange.exchange import Exchange
 from balance.proxy.http.grpc.field_lookup import CONTENT_TYPE, value_of
 from balance.proxy.http.upgrade import open_tunnel
 from balance.proxy.http.upstream import Upstream

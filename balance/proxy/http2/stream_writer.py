@@ -28,7 +28,7 @@ from balance.proxy.http.routed.settled_request import routing_of
 from balance.stages.stage import Reply
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
     from balance.proxy.http2.client_connection import ClientConnection
 
 _LENGTH: Final = frozenset((b"content-length",))

@@ -13,7 +13,7 @@ from stage import Stage, serve, until
 from balance.config.model import HttpConfig, Limits, Timeouts
 from balance.model import Why
 from balance.proxy.http.client import MAX_WAITING, HttpClient
-from balance.proxy.http.exchange import Exchange
+from balance.proxy.http.exchange.exchange import Exchange
 from balance.runtime import counters
 
 
@@ -577,7 +577,16 @@ async def test_trusted_proxy_is_believed(stage: Stage) -> None:
 # --- our own faults ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["start", "_send", "response_received", "_reply", "_end_well"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "exchange.Exchange.start",
+        "tries.send",
+        "exchange.Exchange.response_received",
+        "exchange.begin_reply",
+        "reply_head.end_well",
+    ],
+)
 @pytest.mark.pure
 async def test_bug_in_an_exchange_ends_its_client_and_leaks_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, method: str
@@ -587,7 +596,7 @@ async def test_bug_in_an_exchange_ends_its_client_and_leaks_nothing(
 
     stage.backend(serve(ok()))
     await stage.open()
-    monkeypatch.setattr(Exchange, method, crash)
+    monkeypatch.setattr(f"balance.proxy.http.exchange.{method}", crash)
     client = await stage.client()
     await client.send(get())
     async with asyncio.timeout(3):
@@ -609,7 +618,7 @@ async def test_bug_in_the_count_costs_nobody_a_reply(stage: Stage, monkeypatch: 
 
     stage.backend(serve(ok()))
     await stage.open()
-    monkeypatch.setattr("balance.proxy.http.exchange.count_exchange", crash)
+    monkeypatch.setattr("balance.proxy.http.exchange.ending.count_exchange", crash)
     client = await stage.client()
     for _ in range(2):
         await client.send(get())

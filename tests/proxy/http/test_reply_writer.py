@@ -11,7 +11,7 @@ from stage import Stage, serve, until
 from balance.config.model import AccessLog, Timeouts
 from balance.http1.response import MAX_HEAD
 from balance.model import Why
-from balance.proxy.http.exchange import INTERIMS_PER_S, MAX_INTERIMS
+from balance.proxy.http.exchange.reply_head import INTERIMS_PER_S, MAX_INTERIMS
 
 # --- final replies ----------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.stages.stage import Reply
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 
 class MessageWriter:

@@ -28,7 +28,7 @@ from balance.runtime.lease import Lease
 from balance.stages.stage import Reply
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 _OK: Final = Outcome.OK
 _TIMEOUT: Final = b"\ngrpc-timeout:"

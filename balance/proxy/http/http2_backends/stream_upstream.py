@@ -21,7 +21,7 @@ from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
     from balance.proxy.http.http2_backends.upstream_connection import UpstreamConnection
 
 HELD_MOST: Final = 65_536  # bytes of a request's body that wait for the backend's windows; with more its client waits

@@ -14,7 +14,7 @@ from balance.http1.body import Body
 from balance.stages.stage import Encoder
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 

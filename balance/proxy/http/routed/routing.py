@@ -30,7 +30,7 @@ from balance.stages.tally import Tally, joined
 from balance.transform.lines_per_try import own_host
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 MAX_CHANGES: Final = 16  # routes of which a reply's head is remembered as they change it; 16 heads are remembered, too
 

@@ -17,7 +17,7 @@ from balance.runtime.routes import Route
 from balance.stages.notes import note
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 
 class SettledRequest:

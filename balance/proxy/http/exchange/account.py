@@ -18,7 +18,7 @@ from balance.runtime import counters
 from balance.runtime.lease import Lease
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 _OK: Final = Outcome.OK
 _ALL_WELL: Final = Why.OK

@@ -13,7 +13,7 @@ from balance.config.model import CircuitBreaker, HttpConfig, Timeouts
 from balance.health.circuit_breaker import STATE, BreakerState
 from balance.model import Why
 from balance.proxy.buffering.upload import REPLAY_LIMIT
-from balance.proxy.http.exchange import ENDED, TRANSITIONS, ExchangeState
+from balance.proxy.http.exchange.exchange_state import ENDED, TRANSITIONS, ExchangeState
 from balance.runtime import counters
 
 # --- where it is ------------------------------------------------------------------------------------------

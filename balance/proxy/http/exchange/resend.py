@@ -28,7 +28,7 @@ from balance.runtime.backend import Backend
 from balance.runtime.lease import Lease
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 # Seconds after a request in which a close may have been sent before it arrived; or two connect times, if longer.
 RACE_S: Final = 0.1
@@ -91,11 +91,11 @@ class Resend:
         if not self._try_again(RetryContext(Failure.CONNECT), outcome, error, keep_upstream=False):
             self.fail(error, outcome)
 
-    def not_answered(self, how: Failure, why: Why, *, has_begun: bool, is_partial: bool) -> None:
-        """The connection has ended or timed out before the reply's head was complete.
-
-        `has_begun`: a 1xx or a part of the head has arrived; `is_partial`: the latter.
-        """
+    def not_answered(self, how: Failure, why: Why) -> None:
+        """The connection has ended or timed out before the reply's head was complete."""
+        exchange = self._exchange
+        is_partial = bool(exchange.partial_head)
+        has_begun = is_partial or exchange.interims > 0
         error = UpstreamError(TryPhase.HEAD, why, "its reply's head did not end" if is_partial else _DETAIL[why])
         if not self._try_again(RetryContext(how, has_reply_begun=has_begun), Outcome.FAILED, error, keep_upstream=False):
             self.fail(error, Outcome.FAILED)
@@ -161,7 +161,7 @@ class Resend:
             leases = settings.worker.row.cells[lease.backend.block + counters.LEASES]
             is_race = lease.backend.races.is_one(now, leases) and not upstream.has_read_request(exc)
         if not is_race:
-            self.not_answered(Failure.RESET, Why.RESET_BEFORE_RESPONSE, has_begun=False, is_partial=False)
+            self.not_answered(Failure.RESET, Why.RESET_BEFORE_RESPONSE)
             return
         if may_repeat and is_kept:
             self._remember(lease, Why.RESET_ON_REUSE.word, now)

@@ -14,7 +14,7 @@ from balance.proxy.net.timer_wheel import NEVER
 from balance.runtime.queue import Queue
 
 if TYPE_CHECKING:
-    from balance.proxy.http.exchange import Exchange
+    from balance.proxy.http.exchange.exchange import Exchange
 
 FULL: Final = "every backend has as many requests as it may have"
 
