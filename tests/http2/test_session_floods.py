@@ -51,7 +51,7 @@ NOT_TAKEN = {"small DATA that waits"}
 
 
 def released(session: Session, handler: RecordingHandler, seen: int = 0) -> int:
-    """What a shell does at the end of each exchange, at once, for what was told behind the first `seen`. How much that is now."""
+    """What a shell does at the end of each exchange, at once, for what was told behind the first `seen`. How much it is now."""
     for call in handler.told[seen:]:
         if call[0] == "reset":
             session.streams.pop(call[1], None)  # type: ignore[call-overload]
