@@ -2,6 +2,7 @@
 
 BalanceError
 ├── ConfigError          the configuration is wrong; carries every problem found
+│   └── UnreadableError  its file can't be read
 ├── StartError           the start failed, e.g. a port is in use; a message of one line for the user
 ├── ProtocolError        a peer violated HTTP; has the status to answer and why
 └── UpstreamError        a backend failed; has the phase, since only CONNECT proves that nothing was sent
@@ -43,6 +44,10 @@ class ConfigError(BalanceError):
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
         self.warnings = tuple(warnings)
+
+
+class UnreadableError(ConfigError):
+    """The file can't be read: it does not exist, is not a file, or permission is denied."""
 
 
 class StartError(BalanceError):

@@ -199,6 +199,9 @@ TESTED_ELSEWHERE = {
 
 # What a worker must not pay for: megabytes and start-up time that traffic never uses.
 NOT_IN_A_WORKER = ("aiodns", "click", "prometheus_client", "pydantic", "redis", "starlette", "uvicorn", "yaml")
+# What the supervisor has, workers have, too: they are forked from it.
+NOT_IN_THE_SUPERVISOR = tuple(name for name in NOT_IN_A_WORKER if name != "click")
+NOT_IN_CONTROL = ("aiodns", "pydantic", "redis", "yaml")
 
 
 def module_name(source: Path) -> str:
@@ -249,6 +252,20 @@ def test_worker_imports_nothing_that_only_others_need() -> None:
         f"for name in {['balance.process.worker.worker', *traffic]}: importlib.import_module(name)\n"
         f"print(*(name for name in {NOT_IN_A_WORKER} if name in sys.modules))"
     )
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("balance.cli.serve", NOT_IN_THE_SUPERVISOR),
+        ("balance.process.instance", NOT_IN_A_WORKER),
+        ("balance.process.control.control", NOT_IN_CONTROL),
+    ],
+)
+def test_process_that_stays_imports_nothing_that_others_need(module: str, absent: tuple[str, ...]) -> None:
+    """What reads a configuration is needed for a moment, by a process of its own, and weighs 15 MB."""
+    done = python(f"import sys, {module}; print(*(name for name in {absent} if name in sys.modules))")
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 

@@ -34,7 +34,7 @@ from balance.admin.state_view import BackendView, StateView
 from balance.admin.supervisor_orders import ChangeBackends, Order, OrderResult, Reload, Restart, Stop, Upgrade
 from balance.config.overrides.route_switch import RouteSwitch
 from balance.config.overrides.runtime_overrides import BackendChange, Verb
-from balance.config.reading.composer import MAX_TEXT_BYTES
+from balance.config.reading.document import MAX_TEXT_BYTES
 from balance.errors import BalanceError
 from balance.health.readiness import accepts_new
 from balance.health.states import Event, State

@@ -8,10 +8,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from balance.config import UnreadableError
 from balance.config.source import Source
-from balance.errors import ConfigError
+from balance.errors import ConfigError, UnreadableError
 from balance.process.ipc.messages import HANDOVER_ENV
+from balance.process.operations.load_apart import load_apart
 
 INVALID = 1
 UNREADABLE = 2
@@ -70,8 +70,7 @@ def serve_command(file: str | None, path: str | None, watch: bool, **flags: Any)
     if watch and given:
         raise click.UsageError("--watch looks at a file, and there is none beside flags", ctx)
     try:
-        source = Source.of_flags(given) if given else Source.of_file(file or DEFAULT_FILE)
-        loaded = source.load().loaded
+        loaded = load_apart(lambda: Source.of_flags(given) if given else Source.of_file(file or DEFAULT_FILE))
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"balance: {problem}", err=True)
@@ -84,4 +83,4 @@ def serve_command(file: str | None, path: str | None, watch: bool, **flags: Any)
         return UNREADABLE if isinstance(error, UnreadableError) else INVALID
     from balance.process.instance import serve  # loads the event loop: not before the configuration is good
 
-    return serve(loaded.config, source, map(str, loaded.warnings), watch_config=watch)
+    return serve(loaded.config, loaded.source, loaded.warnings, watch_config=watch)

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from balance.config.export import json_schema, reference
     from balance.config.flags import from_flags
-    from balance.config.loading import Loaded, UnreadableError, load_file, load_text
+    from balance.config.loading import Loaded, load_file, load_text
+    from balance.errors import UnreadableError
 
 __all__ = ["Loaded", "UnreadableError", "from_flags", "json_schema", "load_file", "load_text", "reference"]
 

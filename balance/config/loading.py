@@ -16,24 +16,19 @@ from balance.config.overrides.discovered import lay_discovered, mark_pools, with
 from balance.config.overrides.runtime_overrides import ORIGIN, RuntimeChange, apply_changes
 from balance.config.reading.access_list_files import read_lists
 from balance.config.reading.aliases import resolve_aliases
-from balance.config.reading.composer import MAX_TEXT_BYTES
 from balance.config.reading.decoding import decode
 from balance.config.reading.discovery_settings import discovery_errors
-from balance.config.reading.document import Document
+from balance.config.reading.document import MAX_TEXT_BYTES, Document
 from balance.config.reading.environment import override
 from balance.config.reading.error_page_files import read_pages
 from balance.config.reading.reader import read
 from balance.config.reading.security_files import read_security_files
 from balance.config.reading.tls_files import read_pem_files
 from balance.discovery.discovered_pool import DiscoveredPool
-from balance.errors import ConfigError, Problem
+from balance.errors import ConfigError, Problem, UnreadableError
 from balance.tls.settings import Served
 
 NOTHING_SERVED: Final = Served()
-
-
-class UnreadableError(ConfigError):
-    """The file can't be read: it does not exist, is not a file, or permission is denied."""
 
 
 @dataclass(frozen=True, slots=True)

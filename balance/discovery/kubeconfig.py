@@ -8,8 +8,6 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import yaml
-
 from balance.discovery.json_reading import dict_of, list_of, printable, text_of
 
 # Of a user; why not. A program that a file names would run as Balance, in control.
@@ -55,6 +53,8 @@ class Credentials:
 
 def parse_kubeconfig(text: str) -> Credentials:
     """The credentials of the current context. ValueError says in one line what is wrong, and quotes no secret."""
+    import yaml  # not in the memory of a control process that reads none
+
     try:
         document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError, TypeError) as error:  # of tags: `!!bool x`

@@ -16,6 +16,7 @@ from balance.errors import BalanceError, ConfigError, StartError
 from balance.model import Address
 from balance.process import logs
 from balance.process.operations import startup_log
+from balance.process.operations.load_apart import load_apart
 from balance.process.operations.upgrade_protocol import HandoverState, take_over
 from balance.process.os_calls import raise_file_limit
 from balance.process.privileges import ADVICE
@@ -82,9 +83,9 @@ def _changed(
     if not changes and not discovered:
         return config, []
     try:
-        found = source.load(changes, discovered=discovered)
+        found = load_apart(lambda: source, changes, discovered)
     except ConfigError as error:
         raise StartError(f"with what was changed at run time: {error}") from None
     for line in found.dropped:
         log.warning("%s", line)
-    return found.loaded.config, list(found.kept)
+    return found.config, list(found.kept)

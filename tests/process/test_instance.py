@@ -4,6 +4,7 @@ import contextlib
 import re
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,17 @@ def test_the_start_says_what_runs_and_where(run: Run, origins: Origins) -> None:
     assert re.search(r"http on 127.0.0.1:\d+ to pool \w+ \(round-robin, 1 backend, tcp health checks every 0.2s\)", said)
     assert "workers: 2" in said
     instance.saying("backend default/backend-1 .* is healthy: connected")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has loaded is read in /proc")
+def test_no_process_that_stays_has_loaded_what_reads_configurations(run: Run, origins: Origins) -> None:
+    instance = run(backends=[{"address": origins().address}], health_check=CHECKS, **HTTP).ready()
+    assert instance.command("weight", "backend-1", "3")[0] == 0  # a configuration is loaded anew
+    pids = [instance.process.pid, *instance.children("balance-worker"), *instance.children("balance-control")]
+    assert len(pids) == 4
+    loaded = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in pids}
+    assert [pid for pid in pids if "/httptools/" not in loaded[pid]] == []  # so what is loaded is seen there
+    assert [pid for pid in pids if "pydantic_core" in loaded[pid] or "/_yaml." in loaded[pid]] == []
 
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])

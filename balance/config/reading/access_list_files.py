@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from balance.access_lists.address_set import AddressSet
 from balance.access_lists.list_file import MAX_FILE_BYTES, ListFileError, parse_list
 from balance.config.reading.document import Document, Path
-from balance.config.schema.access_sections import AccessSection
-from balance.config.schema.schema import RootSection
 from balance.errors import Problem
+
+if TYPE_CHECKING:  # control reads changed lists by this, and must not load pydantic
+    from balance.config.schema.access_sections import AccessSection
+    from balance.config.schema.schema import RootSection
 
 
 def read_lists(root: RootSection, document: Document, folder: str) -> tuple[dict[str, AddressSet], list[Problem]]:

@@ -11,11 +11,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-from balance.config.reading.document import Mark
+from balance.config.reading.document import MAX_TEXT_BYTES, Mark
 from balance.config.reading.yaml_errors import ParserError, diagnose
 from balance.errors import ConfigError, Problem
 
-MAX_TEXT_BYTES = 16 * 1024 * 1024  # 10,000 backends are about 1 MB
 MAX_DEPTH = 32  # the schema's deepest key is at 7
 MAX_VALUES = 300_000
 

@@ -13,6 +13,7 @@ from balance.errors import Problem
 
 Path = tuple[str | int, ...]
 
+MAX_TEXT_BYTES = 16 * 1024 * 1024  # of a file; 10,000 backends are about 1 MB
 COMMAND_LINE = "command line"  # the file name of a document that was built from flags
 
 

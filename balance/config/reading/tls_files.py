@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from balance.config.reading.document import Document, Path
-from balance.config.schema.schema import RootSection
-from balance.config.schema.section import Section
 from balance.errors import Problem
 from balance.tls.pem_loading import TlsError, try_pair
 from balance.tls.revocation_lists import revocation_lists
 from balance.tls.settings import Certificate, PemFile, Served
+
+if TYPE_CHECKING:  # the supervisor has the words below from here, and must not load pydantic
+    from balance.config.schema.schema import RootSection
+    from balance.config.schema.section import Section
 
 KEPT = "the certificate of before is served on"
 KEPT_LIST = "the revocation list of before counts on"

@@ -13,8 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from time import time
 
-from balance.config.checking.tls.tls_clients import ended_list
-from balance.config.checking.tls.tls_dates import expiry_warning
+from balance.config.checking.tls.tls_dates import ended_list, expiry_warning
 from balance.config.model import Config
 from balance.process.control.polling import Polling
 from balance.tls.distinguished_name import name_text

@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 
-from balance.config.reading.composer import MAX_TEXT_BYTES
+from balance.config.reading.document import MAX_TEXT_BYTES
 from balance.process.control.polling import Polling
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from balance.config.build import KeyPaths
-from balance.config.checking.tls.tls_dates import date
+from balance.config.checking.tls.tls_dates import date, ended_list
 from balance.config.model import ListenerConfig
 from balance.config.reading.document import Path
 from balance.config.schema.values.tls_sections import CLIENT_AUTH_ALIASES
@@ -64,10 +64,3 @@ def client_certificate_warnings(index: int, listener: ListenerConfig, paths: Key
             yield path, ended_list(file, name_text(known.issuer), known.next_update)
         if not any(same_name(each.subject, known.issuer) for each in authorities):
             yield path, f"{file!r}: the list of {name_text(known.issuer)!r} is for nobody: it is not in client_ca_file"
-
-
-def ended_list(file: str, issuer: str, next_update: float) -> str:
-    """What is said of a revocation list that has ended."""
-    return (
-        f"{file!r}: the list of {issuer!r} has ended on {date(next_update)}: its clients are refused until there is a newer one"
-    )

@@ -27,5 +27,12 @@ def expiry_warning(file: str, not_after: float, now: float, then: str = "clients
     return None
 
 
+def ended_list(file: str, issuer: str, next_update: float) -> str:
+    """What is said of a revocation list that has ended."""
+    return (
+        f"{file!r}: the list of {issuer!r} has ended on {date(next_update)}: its clients are refused until there is a newer one"
+    )
+
+
 def date(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).date().isoformat()

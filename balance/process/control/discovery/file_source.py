@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from balance.config.reading.composer import compose
 from balance.discovery.answer import Report, SourceFailure
 from balance.discovery.endpoint_file import endpoints_in
 from balance.discovery.settings import FileDiscovery
@@ -96,6 +95,8 @@ def read_endpoints(content: Content, pool: str, path: str) -> Report:
     """What a file says of a pool."""
     if content.failure:
         return SourceFailure(f"{path}: {content.failure}")
+    from balance.config.reading.composer import compose  # PyYAML: not in the memory of a control process without such files
+
     try:
         text = content.data.decode()
     except UnicodeDecodeError as error:
