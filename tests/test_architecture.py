@@ -68,6 +68,7 @@ TESTED_ELSEWHERE = {
     "proxy/tcp/bulk_end": "proxy/net/test_splice_pipe.py",
     "proxy/http/ends/exchange_client": "proxy/http/test_client.py",
     "proxy/http/ends/message_writer": "proxy/http/test_reply_writer.py",
+    "proxy/http2/request_text": "proxy/http2/test_client_stream.py",
     "proxy/http2/stream_writer": "proxy/http2/test_client_stream.py",
     "process/control/autoscaling/coordination": "process/control/autoscaling/test_pool_autoscaler.py",
     "process/control/autoscaling/driver": "process/control/autoscaling/test_pool_autoscaler.py",

@@ -7,16 +7,12 @@ ended, not until it was reset: so resets buy no concurrency (CVE-2023-44487).
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from balance.errors import ProtocolError
 from balance.grpc.content_type import NOT_GRPC, kind_of
 from balance.grpc.own_reply import error_lines
-from balance.http1.fields import remove_named
 from balance.http2.errors import CANCEL, HTTP_1_1_REQUIRED, INTERNAL_ERROR
 from balance.http2.flow.outflow import MOST_WAITING
 from balance.http2.message_fields import NO_LENGTH
@@ -30,6 +26,7 @@ from balance.proxy.http.exchange.exchange import Exchange
 from balance.proxy.http.grpc.field_lookup import CONTENT_TYPE, value_of
 from balance.proxy.http.upgrade import open_tunnel
 from balance.proxy.http.upstream import Upstream
+from balance.proxy.http2.request_text import accept_of, handshake_key, handshake_text, request_text, urgency
 from balance.proxy.http2.stream_transport import StreamTransport
 from balance.proxy.http2.stream_writer import StreamWriter
 from balance.proxy.net.sockets import has_left, local_host
@@ -51,11 +48,7 @@ WRITE_S: Final = 5.0  # for what is left of a reply, where there is no `write` t
 # end, curl to 7.88 at least would not show the answer.
 LINGER_S: Final = 0.5
 
-# Servers may want to be told that there is no content, where the method is one that has some (RFC 9110 section 8.6).
-_WITH_CONTENT: Final = frozenset((b"POST", b"PUT", b"PATCH"))
 _POST: Final = b"POST"
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
-_OF_HANDSHAKES: Final = frozenset((b"sec-websocket-key", b"content-length"))  # RFC 8441 section 5: of HTTP/1.1 alone
 
 
 class ClientStream(ExchangeClient):
@@ -99,30 +92,20 @@ class ClientStream(ExchangeClient):
     def start(self, head: RequestHead, *, ends: bool) -> None:
         """The request's head has come."""
         self._stream.urgency = urgency(head.priority)
-        method, target, lines, framing = head.method, head.target, head.lines, b""
         if head.protocol:
             if head.protocol.lower() != b"websocket":
                 self._refuse(ProtocolError(501, Why.NOT_IMPLEMENTED, "only websocket is served by extended CONNECT"), b"")
                 return
-            key = base64.b64encode(os.urandom(16))
-            self.stream_writer.accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+            key = handshake_key()
+            self.stream_writer.accept = accept_of(key)
             self._is_websocket = True
             self._ends = ends
-            method = b"GET"
-            lines = remove_named(lines, _OF_HANDSHAKES)
-            framing = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %b\r\n" % key
-        elif not ends:
-            if head.length == NO_LENGTH:
-                self._is_chunked = True
-                framing = b"Transfer-Encoding: chunked\r\n"
-        elif head.length == NO_LENGTH and method in _WITH_CONTENT:
-            framing = b"Content-Length: 0\r\n"
-        authority = head.authority
-        text = b"".join((
-            method, b" ", target or authority, b" HTTP/1.1\r\nHost: ", authority, b"\r\n", lines, framing, b"\r\n",
-        ))  # fmt: skip
+            text = handshake_text(head, key)
+        else:
+            self._is_chunked = not ends and head.length == NO_LENGTH
+            text = request_text(head, ends=ends)
         settings = self.settings
-        if method == _POST:
+        if head.method == _POST:
             self.is_judged = True  # it may be a call of gRPC
         try:
             request = settings.reader.read(text)
@@ -505,13 +488,3 @@ class ClientStream(ExchangeClient):
             connection.session.taken(stream, self._untaken)
             self._untaken = 0
         connection.stream_ended(now)
-
-
-def urgency(priority: bytes) -> int:
-    """That of a Priority field (RFC 9218 section 4.1), 0 to 7; 3 where it says none."""
-    at = priority.find(b"u=")
-    if at >= 0 and (at == 0 or priority[at - 1 : at] in (b" ", b",")):
-        digit = priority[at + 2 : at + 3]
-        if digit in (b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7") and digit:
-            return digit[0] - 48
-    return 3

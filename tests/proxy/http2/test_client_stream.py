@@ -20,7 +20,7 @@ from balance.http2 import frames
 from balance.http2.errors import CANCEL, HTTP_1_1_REQUIRED, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 from balance.model import Why
 from balance.proxy.http2.client_connection import ClientConnection
-from balance.proxy.http2.client_stream import urgency
+from balance.proxy.http2.request_text import urgency
 from balance.runtime import counters
 
 H2C = HttpConfig(h2c=True)
