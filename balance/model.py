@@ -133,6 +133,16 @@ def _is_ip(host: str) -> bool:
     return True
 
 
+def is_loopback(host: str) -> bool:
+    """Whether it is a loopback address, an IPv4-mapped one too, which CPython before 3.13 denies. A name is none."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return address.is_loopback if mapped is None else mapped.is_loopback
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """An address to connect to or listen on: host and port, or the path of a Unix socket (then port is 0)."""
@@ -186,6 +196,11 @@ class Address:
     def is_ip(self) -> bool:
         """Whether the host is an IP address, so that no name has to be resolved."""
         return _is_ip(self.host)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it: by a loopback address, or a Unix socket."""
+        return self.is_unix or self.host == "localhost" or is_loopback(self.host)
 
     def __str__(self) -> str:
         if self.path:

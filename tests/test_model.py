@@ -56,6 +56,26 @@ def test_address_knows_whether_a_name_must_be_resolved(host: str, is_ip: bool) -
     assert Address(host, 1).is_ip is is_ip
 
 
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.8.8.8:1", True),
+        ("[::1]:1", True),
+        ("[::ffff:127.0.0.1]:1", True),
+        ("[::ffff:10.0.0.1]:1", False),
+        ("localhost:1", True),
+        ("unix:/run/admin.sock", True),
+        (":9090", False),
+        ("0.0.0.0:1", False),
+        ("10.0.0.1:1", False),
+        ("admin.example:1", False),
+    ],
+)
+def test_only_addresses_of_this_machine_are_local(address: str, local: bool) -> None:
+    assert Address.parse(address).is_local is local
+
+
 def test_words_of_why_are_lower_case_and_keep_their_numbers() -> None:
     # The numbers are cells of the board: an old control process reads what a new worker wrote.
     assert Why.OK.word == "ok"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,6 @@ from balance.config.overrides.route_switch import AT_TOP, RouteSwitch
 from balance.config.overrides.runtime_overrides import RuntimeChange
 from balance.config.route_model import BlueGreen
 from balance.health.states import Event
-from balance.model import Address
 
 # {"state": ...}: the command line's verbs, and the states that they lead to.
 STATE_EVENTS = {
@@ -30,13 +28,6 @@ STATE_EVENTS = {
 LIMIT_BYTES = 4096
 BODY_TIMEOUT_S = 30.0
 MAX_DEPTH = 10  # of the JSON; a backend's keys need two levels
-
-
-def is_local(address: Address) -> bool:
-    """Whether an address is loopback or a Unix socket."""
-    if address.is_unix or address.host == "localhost":
-        return True
-    return address.is_ip and ipaddress.ip_address(address.host).is_loopback
 
 
 async def read_body(request: Request, limit: int = LIMIT_BYTES, allowed: str = "") -> bytes:

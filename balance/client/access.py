@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
 from dataclasses import dataclass, field, replace
@@ -63,10 +62,7 @@ class Access:
     @property
     def is_local(self) -> bool:
         """Whether the address is a Unix socket or a loopback address of this host."""
-        address = self.address
-        if address.is_unix or address.host == "localhost":
-            return True
-        return address.is_ip and ipaddress.ip_address(address.host).is_loopback
+        return self.address.is_local
 
     def context(self) -> ssl.SSLContext:
         """The TLS of the client. AccessError for a file that can't be used."""

@@ -33,7 +33,7 @@ def header(version: str, source: Any, destination: Any) -> bytes:
         from_, to = _mapped(from_), _mapped(to)
     word, kind = _FAMILY[from_.version]
     if version == "v1":
-        return b"PROXY %b %b %b %d %d\r\n" % (word, str(from_).encode(), str(to).encode(), client[1], server[1])
+        return b"PROXY %b %b %b %d %d\r\n" % (word, _text(from_), _text(to), client[1], server[1])
     body = from_.packed + to.packed + client[1].to_bytes(2, "big") + server[1].to_bytes(2, "big")
     return SIGNATURE + kind + len(body).to_bytes(2, "big") + body
 
@@ -47,6 +47,16 @@ def _parts(address: Any) -> tuple[Address, int] | None:
         return None
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return mapped or found, int(address[1])
+
+
+def _text(address: Address) -> bytes:
+    """As version 1 has it (section 2.1): of an IPv6 address, an IPv4-mapped one too, digits in fours, and never a dot, which
+    CPython writes from 3.13 on.
+    """
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        number = int(address.ipv4_mapped)
+        return b"::ffff:%x:%x" % (number >> 16, number & 0xFFFF)
+    return str(address).encode()
 
 
 def _mapped(address: Address) -> ipaddress.IPv6Address:

@@ -8,12 +8,10 @@ import pytest
 from asgi_client import ask
 
 from balance.admin.application import HEALTH_PATHS, READY_PATHS, admin_app, metrics_app
-from balance.admin.order_parsing import is_local
 from balance.admin.state_view import StateView
-from balance.config.model import AdminConfig, MetricsConfig
+from balance.config.model import MetricsConfig
 from balance.health.readiness import Stage
 from balance.health.states import State
-from balance.model import Address
 from balance.process.shared_memory.board import Board
 from balance.runtime import counters
 from balance.version import VERSION
@@ -178,21 +176,3 @@ def test_the_metrics_own_listener_shows_metrics_and_answers_probes_and_nothing_e
     assert [ask(app, path).status for path in ("/scrape", "/metrics", "/healthz")] == [200, 200, 200]
     assert ask(app, "/ready").json["status"] in ("ready", "not ready")
     assert [ask(app, path).status for path in ("/status", "/backends", "/version", "/openapi.json")] == [404] * 4
-
-
-@pytest.mark.parametrize(
-    ("address", "local"),
-    [
-        ("127.0.0.1:1", True),
-        ("127.8.8.8:1", True),
-        ("[::1]:1", True),
-        ("localhost:1", True),
-        ("unix:/run/admin.sock", True),
-        (":9090", False),
-        ("0.0.0.0:1", False),
-        ("10.0.0.1:1", False),
-        ("admin.example:1", False),
-    ],
-)
-def test_only_addresses_of_this_machine_are_local(address: str, local: bool) -> None:
-    assert is_local(AdminConfig(address=Address.parse(address)).address) is local

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from balance.config.build import KeyPaths
@@ -11,7 +10,6 @@ from balance.config.model import AdminTls, AdminToken, Config
 from balance.config.reading.admin_settings import digest
 from balance.config.reading.document import Document, Path
 from balance.config.schema.values.admin_sections import PUBLISHED
-from balance.model import Address
 from balance.tls.pem_loading import TlsError, infos, try_pair
 from balance.tls.policy import load_client_trust, policy_context
 
@@ -22,22 +20,12 @@ TLS: Path = ("admin", "tls")
 _PUBLISHED = frozenset(map(digest, PUBLISHED))
 
 
-def is_loopback(address: Address) -> bool:
-    """Whether only this machine reaches an address."""
-    if address.is_unix or address.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address.host).is_loopback
-    except ValueError:
-        return False
-
-
 def admin_errors(config: Config, paths: KeyPaths) -> Iterator[Finding]:
     """What keeps an instance from starting."""
     admin, document = config.admin, paths.document
     has_tokens = bool(admin.auth.tokens or admin.auth.read_only_tokens)
     is_reported = any(path[:2] == ("admin", "auth") for path in document.broken)
-    if admin.enabled and not is_loopback(admin.address) and not has_tokens and not is_reported:
+    if admin.enabled and not admin.address.is_local and not has_tokens and not is_reported:
         yield (
             LISTEN,
             f"{admin.address} is reached from elsewhere, and there who asks needs a token; write admin: {{auth: {{tokens: "
@@ -64,7 +52,7 @@ def _tokens(config: Config, document: Document) -> Iterator[Finding]:
                 yield path, "has no token; write token_file, or token: ${ADMIN_TOKEN}"
             elif len(given) > 1:
                 yield (*path, "token_file"), "stands beside token; write one of them"
-            if token.token in _PUBLISHED and not is_loopback(config.admin.address):
+            if token.token in _PUBLISHED and not config.admin.address.is_local:
                 yield path, "is the one of the examples, which everybody knows; `openssl rand -hex 24` makes one"
             if token.name and token.name in names:
                 yield (*path, "name"), f"{token.name!r} is the name of another token; the log could not tell them apart"
@@ -107,5 +95,5 @@ def admin_warnings(config: Config, paths: KeyPaths, now: float) -> Iterator[Find
     if admin.tls.enabled:
         for message in certificate_warnings(admin.tls.certificate, now):
             yield (*TLS, "cert_file"), message
-    elif not is_loopback(admin.address):
+    elif not admin.address.is_local:
         yield LISTEN, f"{admin.address} is reached from elsewhere without admin.tls: whoever is between can read tokens"

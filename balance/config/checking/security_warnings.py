@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from balance.config.build import KeyPaths
 from balance.config.model import Config
 from balance.config.reading.document import Path
-from balance.model import Mode
+from balance.model import Mode, is_loopback
 from balance.security.settings import RouteSecurity
 
 Finding = tuple[Path, str]
@@ -35,7 +34,4 @@ def _security(security: RouteSecurity, scopes: tuple[Path, ...], paths: KeyPaths
 
 
 def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == "localhost" or is_loopback(host)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from starlette.applications import Starlette
 
 from balance.admin.application import admin_app, metrics_app
-from balance.admin.order_parsing import is_local
 from balance.admin.serving.server import AdminServer
 from balance.admin.state_view import StateView
 from balance.background_tasks import spawn
@@ -50,7 +49,7 @@ class AdminServers:
                 del self._servers[name]
                 self._loop.call_later(CLOSE_DELAY_S, _stop, server)
             if configured:
-                is_local_only = all(is_local(bound_address(sock)) for sock in configured)
+                is_local_only = all(bound_address(sock).is_local for sock in configured)
                 tls = (lambda: self._view.config.admin.tls) if name == "admin" else None
                 server = AdminServer(app(self._view, is_local_only), tls)
                 server.start([double(sock) for sock in configured], f"the {name} server")  # its own, which it closes at its end

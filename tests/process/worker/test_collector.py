@@ -116,7 +116,8 @@ def test_requests_beside_a_session_are_no_quiet_moment(session: tuple[Watched, l
     assert watched.look(1)
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="goes through old objects in small steps, by itself")
+# CPython 3.14.0 to 3.14.4 alone had the incremental collector; 3.14.5 has the one of 3.13 again.
+@pytest.mark.skipif((3, 14) <= sys.version_info < (3, 14, 5), reason="goes through old objects in small steps, by itself")
 def test_a_cycle_that_has_become_old_is_freed_in_a_quiet_moment_and_not_before() -> None:
     class Node:
         me: object
