@@ -103,7 +103,7 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         http2/test_session_floods.py: "rapid reset"
         http2/test_session_floods.py::a_reset_frees_no_place_before_its_exchange_has_ended
         proxy/http2/test_client_stream.py::a_stream_has_its_place_until_its_exchange_ends
-        proxy/http2/test_http2_client_connection.py::what_is_reset_in_its_turn_by_who_has_offended_reaches_no_backend
+        proxy/http2/test_http2_client_connection.py::what_is_reset_as_soon_as_it_is_asked_for_reaches_no_backend
         attacks/test_http2_floods.py::a_flood_ends_its_connections_and_is_named
         attacks/h2_attacked.py: "rapid reset (CVE-2023-44487)\""""),
     13: ("resets that we are made to send count like those that we get", """
@@ -137,9 +137,9 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         attacks/test_http2_floods.py::answers_that_nobody_reads_are_few
         proxy/http2/test_http2_client_connection.py::replies_of_one_turn_go_out_in_one_write"""),
     17: ("reads full of cheap frames leave others their turns", """
-        http2/test_session_floods.py::many_frames_are_many_turns
-        http2/test_session_floods.py::frames_that_cost_us_more_are_fewer_a_turn
-        http2/test_session_floods.py::resets_are_few_a_turn
+        http2/test_session_floods.py::many_frames_are_not_read_at_once
+        http2/test_session_floods.py::frames_that_cost_us_more_are_fewer_at_once
+        http2/test_session_floods.py::resets_are_few_at_once
         proxy/http2/test_http2_client_connection.py::who_has_offended_is_read_in_the_turns_that_all_of_his_kind_share
         attacks/test_http2_floods.py::a_hog_of_the_loop_lets_others_have_their_turns"""),
     18: ("tiny messages cost nothing while they are taken, and only then", """

@@ -23,15 +23,18 @@ from balance.http2.frames import (
     SETTINGS,
 )
 
-# What is read of a client in one turn, by what frames cost us: a request is an exchange, a reset ends one, and content is a
-# write to a backend. Backends get more, as their frames are what we have asked for.
-FRAMES_PER_TURN: Final = 256
-HEADS_PER_TURN: Final = 16
-CONTENTS_PER_TURN: Final = 64
-RESETS_PER_TURN: Final = 16
-_OF_BACKENDS: Final = 8  # times as many, other than resets
-_HEAD_WEIGHT: Final = FRAMES_PER_TURN // HEADS_PER_TURN
-_CONTENT_WEIGHT: Final = FRAMES_PER_TURN // CONTENTS_PER_TURN
+# What is read of a client at once, by what frames cost us: 50 to 200 us, after which its shell looks at the clock. A request is
+# an exchange, and a reset ends one. Backends get more, as their frames are what we have asked for.
+FRAMES_AT_ONCE: Final = 32
+HEADS_AT_ONCE: Final = 2
+CONTENTS_AT_ONCE: Final = 16  # small ones
+RESETS_AT_ONCE: Final = 8  # and SETTINGS
+OF_BACKENDS_AT_ONCE: Final = 2048
+_HEAD_WEIGHT: Final = FRAMES_AT_ONCE // HEADS_AT_ONCE
+_BLOCK_SHIFT: Final = 5  # a head weighs one more for each 32 bytes of its block
+_CONTENT_WEIGHT: Final = FRAMES_AT_ONCE // CONTENTS_AT_ONCE
+_CONTENT_SHIFT: Final = 11  # and content for each 2 KB
+_RESET_WEIGHT: Final = FRAMES_AT_ONCE // RESETS_AT_ONCE
 CONTINUATIONS: Final = 8  # CVE-2024-27316: for one head
 BLOCK_BYTES: Final = 65_536  # of one head, encoded
 
@@ -49,7 +52,6 @@ class FrameReader:
         "_has_settings",
         "_most",
         "_position",
-        "_resets",
         "flags",
         "has_more",
         "kind",
@@ -62,12 +64,11 @@ class FrameReader:
         self.flags = 0
         self.stream_id = 0
         self.payload = b""
-        self.has_more = False  # a whole frame waits for the next turn
+        self.has_more = False  # a whole frame waits: more than is read at once has come
         self._data = b""
         self._position = 0  # what is before it was read
-        self._most = FRAMES_PER_TURN if is_server else _OF_BACKENDS * FRAMES_PER_TURN
-        self._count = 0  # frames of this turn, by their weight
-        self._resets = 0
+        self._most = FRAMES_AT_ONCE if is_server else OF_BACKENDS_AT_ONCE
+        self._count = 0  # frames that were read at once, by their weight
         self._has_preface = not is_server
         self._has_settings = False
         self._block: list[bytes] | None = None  # of a head that is not whole
@@ -79,22 +80,28 @@ class FrameReader:
         """Whether something whole may wait for the next turn."""
         return len(self._data) - self._position >= HEAD_BYTES + FRAME_BYTES
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether more has come behind the frame that is being read."""
+        return len(self._data) > self._position
+
     def add(self, data: bytes) -> None:
-        """What was read: a turn begins."""
-        self._data = self._data[self._position :] + data if len(self._data) > self._position else data
-        self._position = 0
+        """What was read, or nothing: frames are read again."""
+        if data:
+            self._data = self._data[self._position :] + data if len(self._data) > self._position else data
+            self._position = 0
         self._count = 0
-        self._resets = 0
         self.has_more = False
 
     def keep(self, data: bytes) -> None:
-        """What was read, for a later turn."""
+        """What was read, for later."""
         self._data = self._data[self._position :] + data
         self._position = 0
         self.has_more = True
 
     def drop(self) -> None:
         """Nothing is read any more."""
+        self.has_more = False
         self._data = b""
         self._position = 0
         self._block = None
@@ -115,22 +122,23 @@ class FrameReader:
             end = start + size
             if len(data) < end:
                 break
-            if self._count >= self._most or self._resets >= RESETS_PER_TURN:
+            if self._count >= self._most:
                 self.has_more = True
-                break
+                self.payload = b""
+                return False
             kind = data[position + 3]
             flags = data[position + 4]
             stream_id = (
                 (data[position + 5] & 0x7F) << 24 | data[position + 6] << 16 | data[position + 7] << 8 | data[position + 8]
             )
             if kind == DATA:
-                self._count += _CONTENT_WEIGHT
+                self._count += _CONTENT_WEIGHT + (size >> _CONTENT_SHIFT)
             elif kind == HEADERS:
-                self._count += _HEAD_WEIGHT
+                self._count += _HEAD_WEIGHT + (size >> _BLOCK_SHIFT)
+            elif kind in (RST_STREAM, SETTINGS):
+                self._count += _RESET_WEIGHT
             else:
                 self._count += 1
-                if kind == RST_STREAM:
-                    self._resets += 1
             self._position = end
             self.kind = kind
             self.flags = flags

@@ -126,6 +126,11 @@ class Session:
         return self._reader.has_more
 
     @property
+    def has_rest(self) -> bool:
+        """Whether more has come behind the frame that the handler is told of."""
+        return self._reader.has_rest
+
+    @property
     def has_settings(self) -> bool:
         """Whether the peer's preface is whole, with its settings."""
         return self._peer_settings.have_come

@@ -1,9 +1,11 @@
 """`python3 benchmarks/attacks`: what a good client waits while somebody attacks, beside what it waits in peace.
 
 One worker, before a backend of its own. The good client asks 200 times a second, on kept and on new connections, over HTTP/2
-where that is attacked; it and the attacker are a process each, so on two cores all of them share what there is. It prints a
-table and judges nothing: the promise is a p99 within twice that of peace on a machine with a core for each process. The drills
-of tests/attacks say who is served at all.
+where that is attacked. Attackers are other machines in life, and do not take the CPU time of those whom they attack: Balance
+has a core for itself, the good client and the backend have another, and the attacker what they leave of that (nice 19). The
+first row is an attacker who only burns it: what the machine does to the good client. `--shared` lets all of them share all
+cores as equals. It prints a table and judges nothing: the promise is a p99 within twice that of peace. The drills of
+tests/attacks say who is served at all.
 
 Memory is what all processes of the instance hold at most while attacked, beyond what they held in peace.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -116,6 +119,11 @@ def flood_with(site: Site, stop: Stop, data: bytes) -> None:
         time.sleep(0.1)
 
 
+def busy_neighbour(site: Site, stop: Stop) -> None:
+    while not stop():
+        sum(range(1000))
+
+
 def http2_flood(flood: Http2Flood, site: Site, stop: Stop) -> str:
     return Http2Attacker(site, flood).run(stop)
 
@@ -130,6 +138,7 @@ class Attack:
 
 
 ATTACKS = {
+    "none, a process that burns its CPU time": Attack(busy_neighbour),
     "2,000 slow heads, 500 slow bodies": Attack(slow_clients),
     "10,000 connections from one address, with the guard": Attack(connections, {"security": GUARD}),
     "200 half handshakes a second": Attack(half_handshakes, TLS),
@@ -139,6 +148,17 @@ ATTACKS = {
     "200 bodies of 2,000 chunks a second": Attack(chunks),
     **{name: Attack(partial(http2_flood, flood), H2C, GoodHttp2Client) for name, flood in FLOODS.items()},
 }
+
+
+def place(site: Site, attacker_pid: int) -> None:
+    """Give Balance a core for itself, and the attacker what the good client and the backend leave of another."""
+    first, second, *_ = sorted(os.sched_getaffinity(0))
+    for pid in site.pids.values():
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setaffinity(int(thread), {first})
+    for pid in (0, site.backend_pid, attacker_pid):
+        os.sched_setaffinity(pid, {second})
+    os.setpriority(os.PRIO_PROCESS, attacker_pid, 19)
 
 
 def attacker(attack: Attack, site: Site, begin: Any, end: Any, ended: Any) -> None:
@@ -152,7 +172,16 @@ def percentile(seconds: list[float], part: float) -> float:
     return sorted(seconds)[int(part * (len(seconds) - 1))] * 1000 if seconds else float("nan")
 
 
-def measured(name: str, attack: Attack, seconds: float) -> str:
+def most_held(site: Site, seconds: float) -> int:
+    """The most memory of so long, in bytes. Looked at in peace, too: to look holds processes up."""
+    most, until = 0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(MEMORY_PAUSE_S)
+        most = max(most, site.held().memory)
+    return most
+
+
+def measured(name: str, attack: Attack, seconds: float, *, is_shared: bool) -> str:
     """A row of the table."""
     context = multiprocessing.get_context("fork")
     begin, end = context.Event(), context.Event()
@@ -160,25 +189,25 @@ def measured(name: str, attack: Attack, seconds: float) -> str:
     with tempfile.TemporaryDirectory() as folder, Site(Path(folder), **attack.keys) as site:
         process = context.Process(target=attacker, args=(attack, site, begin, end, ended), daemon=True)
         process.start()
+        all_cores = os.sched_getaffinity(0)
+        if not is_shared:
+            place(site, process.pid or 0)
         good = attack.good(site, RATE_PAUSE_S)
         with good:
             time.sleep(0.5)
             first = len(good.seconds)
-            time.sleep(seconds)
+            before = most_held(site, seconds)
             second = len(good.seconds)
-            before = most = site.held().memory
             begin.set()
             time.sleep(0.5)
             third = len(good.seconds)
-            until = time.monotonic() + seconds
-            while time.monotonic() < until:
-                time.sleep(MEMORY_PAUSE_S)
-                most = max(most, site.held().memory)
+            most = most_held(site, seconds)
             fourth = len(good.seconds)
             end.set()
             how = told.recv() if told.poll(5.0) else ""
             process.join(5.0)
             process.kill()
+            os.sched_setaffinity(0, all_cores)
         peace, war = good.seconds[first:second], good.seconds[third:fourth]
         ratio = percentile(war, 0.99) / percentile(peace, 0.99)
         cells = [f"{percentile(each, part):.2f}" for each in (peace, war) for part in (0.5, 0.99)]
@@ -189,16 +218,19 @@ def measured(name: str, attack: Attack, seconds: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4.0, help="of peace, and of each attack")
+    parser.add_argument("--shared", action="store_true", help="all share all cores, as equals")
     parser.add_argument("--only", default="", help="attacks whose name has this")
     arguments = parser.parse_args()
     raise_descriptor_limit()
+    if len(os.sched_getaffinity(0)) < 2 and not arguments.shared:
+        parser.error("two cores are needed; with one there is --shared")
     print(
         "| attack | p50, ms | p99, ms | p50 under attack | p99 under attack | p99 by p99 | answers | MB more | how it ended |"
     )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
     for name, attack in ATTACKS.items():
         if arguments.only in name:
-            print(measured(name, attack, arguments.seconds), flush=True)
+            print(measured(name, attack, arguments.seconds, is_shared=arguments.shared), flush=True)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,10 @@ class Site:
         (worker,), (control,) = self.instance.children("balance-worker"), self.instance.children("balance-control")
         return {"supervisor": self.instance.process.pid, "worker": worker, "control": control}
 
+    @property
+    def backend_pid(self) -> int:
+        return self._backend.pid
+
     def held(self) -> Held:
         return held(self.pids)
 

@@ -223,15 +223,20 @@ def test_the_first_frame_is_settings(first: bytes) -> None:
     assert not session.is_closed
 
 
+def feed_all(session: Session, data: bytes) -> None:
+    while session.feed(data, 0.0):
+        data = b""
+
+
 def test_content_beyond_the_window_ends_the_stream_and_beyond_the_connections_everything() -> None:
     session, _ = started(takes=False)
-    session.feed(post(1) + frame(DATA, 0, 1, bytes(16_384)) * 4, 0.0)
+    feed_all(session, post(1) + frame(DATA, 0, 1, bytes(16_384)) * 4)
     assert RST_STREAM not in [kind for kind, _, _, _ in sent(session)]
     session.feed(frame(DATA, 0, 1, b"x"), 0.0)
     assert frames.rst_stream(1, errors.FLOW_CONTROL_ERROR) in [frame(*each) for each in sent(session)]
     assert not session.is_closed
     for stream_id in range(3, 101, 2):
-        session.feed(post(stream_id) + frame(DATA, 0, stream_id, bytes(16_384)) * 4, 0.0)
+        feed_all(session, post(stream_id) + frame(DATA, 0, stream_id, bytes(16_384)) * 4)
     assert session.is_closed
     assert sent(session)[-1][3][4:8] == number(errors.FLOW_CONTROL_ERROR)
 

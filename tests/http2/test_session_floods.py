@@ -9,7 +9,7 @@ from recording_handler import RecordingHandler, sent, started
 
 from balance.http2 import errors, frames
 from balance.http2.flow.outflow import MOST_CONTROL_BYTES
-from balance.http2.frame_reader import CONTENTS_PER_TURN, FRAMES_PER_TURN, HEADS_PER_TURN, RESETS_PER_TURN
+from balance.http2.frame_reader import CONTENTS_AT_ONCE, FRAMES_AT_ONCE, HEADS_AT_ONCE, RESETS_AT_ONCE
 from balance.http2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, frame
 from balance.http2.hpack.field_encoder import encode
 from balance.http2.session import Session
@@ -51,7 +51,7 @@ NOT_TAKEN = {"small DATA that waits"}
 
 
 def released(session: Session, handler: RecordingHandler, seen: int = 0) -> int:
-    """What a shell does at the end of each exchange, at once, for what was told behind the first `seen`. How much it is now."""
+    """What a shell does at the end of each exchange, at once, for what was told behind the first `seen`. How much was told."""
     for call in handler.told[seen:]:
         if call[0] == "reset":
             session.streams.pop(call[1], None)  # type: ignore[call-overload]
@@ -184,12 +184,12 @@ def test_answers_that_nobody_reads_end_the_connection() -> None:
     assert handler.told[-1][:2] == ("fault", errors.ENHANCE_YOUR_CALM)
 
 
-def test_many_frames_are_many_turns() -> None:
+def test_many_frames_are_not_read_at_once() -> None:
     session, handler = started()
     more = session.feed(post(1) + frame(DATA, 0, 1, b"x") * 1000, 0.0)
     turns = 1
     while more:
-        assert len(handler.told) <= turns * FRAMES_PER_TURN
+        assert len(handler.told) <= turns * FRAMES_AT_ONCE
         more = session.feed(b"", 0.0)
         turns += 1
     assert len(handler.told) == 1001
@@ -198,11 +198,11 @@ def test_many_frames_are_many_turns() -> None:
 @pytest.mark.parametrize(
     ("data_of", "most"),
     [
-        (request, HEADS_PER_TURN),  # each is an exchange
-        (lambda number: frame(DATA, 0, 1, b"x"), CONTENTS_PER_TURN),  # each is a write to a backend
+        (request, HEADS_AT_ONCE),  # each is an exchange
+        (lambda number: frame(DATA, 0, 1, b"x"), CONTENTS_AT_ONCE),  # each is a write to a backend
     ],
 )
-def test_frames_that_cost_us_more_are_fewer_a_turn(data_of: Callable[[int], bytes], most: int) -> None:
+def test_frames_that_cost_us_more_are_fewer_at_once(data_of: Callable[[int], bytes], most: int) -> None:
     session, handler = started()
     session.feed(post(1), 0.0)
     more = session.feed(b"".join(data_of(number) for number in range(3, 201, 2)), 0.0)
@@ -213,14 +213,14 @@ def test_frames_that_cost_us_more_are_fewer_a_turn(data_of: Callable[[int], byte
     assert (more, len(handler.told)) == (False, 100)
 
 
-def test_resets_are_few_a_turn() -> None:
+def test_resets_are_few_at_once() -> None:
     session, handler = started()
     more = session.feed(b"".join(request(2 * number + 1) for number in range(100)), 0.0)
     while more:
         more = session.feed(b"", 0.0)
     more = session.feed(b"".join(frames.rst_stream(2 * number + 1, errors.CANCEL) for number in range(100)), 0.0)
     assert more
-    assert [call[0] for call in handler.told].count("reset") == RESETS_PER_TURN
+    assert [call[0] for call in handler.told].count("reset") == RESETS_AT_ONCE
 
 
 def test_a_reset_frees_no_place_before_its_exchange_has_ended() -> None:

@@ -48,6 +48,10 @@ WRITE_S: Final = 5.0  # for what is unsent at a close, where there is no `write`
 MOST_UNSENT: Final = 262_144
 LEAST_PROGRESS: Final = 1024  # bytes; a client that takes fewer at a time than this, forever, holds what waits for it
 BACK: Final = 0.05  # of the bucket for floods comes back each second
+# Seconds for which a client is read on at once, where more has come than is read at once, and nobody waits for a turn.
+AT_ONCE_S: Final = 0.0002
+MOST_FRESH: Final = 4  # requests that are to begin; then they do
+SMALL: Final = 1024  # bytes of content, below which it is gathered while more has come: each is a write to a backend
 JITTER: Final = 0.1  # of `max_connection_age`, so that connections that were made together do not end together
 AEAD: Final = ("GCM", "CCM", "CHACHA20")  # parts of the names of suites (RFC 9113 section 9.2.2)
 
@@ -94,8 +98,8 @@ _NOBODY: Final = SessionHandler()  # in the place of a connection that is gone
 class ClientConnection(SessionHandler):
     """One connection. Its streams are the clients of exchanges."""
 
-    __slots__ = ("_address", "_age_at", "_by", "_cut_at", "_fresh", "_holder", "_idle_since", "_is_due", "_is_feeding",
-                 "_is_held", "_is_over", "_is_paused", "_is_wary", "_said_goodbye", "_state", "_taken", "_written",
+    __slots__ = ("_address", "_age_at", "_by", "_cut_at", "_fresh", "_gathering", "_holder", "_idle_since", "_is_due",
+                 "_is_feeding", "_is_held", "_is_over", "_is_paused", "_said_goodbye", "_state", "_taken", "_written",
                  "after_host", "before_host", "blocked", "clients", "connection_auth", "is_judged", "is_trace_trusted",
                  "is_trusted", "peer", "session", "settings", "timer", "transport", "verified")  # fmt: skip
 
@@ -115,8 +119,8 @@ class ClientConnection(SessionHandler):
         self._address = address
         self._state = OPEN
         self._is_feeding = False
-        self._is_wary = False  # it has offended lately
-        self._fresh: list[tuple[Stream, ClientStream, RequestHead, bool]] | None = None  # requests that are to begin
+        self._fresh: list[tuple[Stream, RequestHead, bool]] = []  # requests that are to begin
+        self._gathering: list[ClientStream] = []  # those that have small content which is to go on
         self._is_due = False  # a turn will come
         self._is_over = False  # a fault has ended it
         self._is_paused = False  # it is not read from: more has come than was read in its turn, or it is held
@@ -220,13 +224,11 @@ class ClientConnection(SessionHandler):
         if self._state is not OPEN:
             return
         now = monotonic()
-        offences = self.session.offences
-        if offences.worst:
-            self._is_wary = offences.is_suspect(now)
-            if self._is_wary:
-                self.session.keep(data)
-                self._read_later()
-                return
+        session = self.session
+        if session.has_input or (session.offences.worst and session.offences.is_suspect(now)):
+            session.keep(data)
+            self._read_later()
+            return
         self._read(data, now)
 
     def _read_later(self) -> None:
@@ -240,10 +242,19 @@ class ClientConnection(SessionHandler):
             self.transport.pause_reading()
 
     def _read(self, data: bytes, now: float) -> None:
+        session = self.session
         self._is_feeding = True
-        has_more = self.session.feed(data, now)
-        if self._fresh is not None:
+        has_more = session.feed(data, now)
+        if session.has_input and not self.settings.worker.turns:
+            end = now + AT_ONCE_S
+            while session.has_input and len(self._fresh) < MOST_FRESH and monotonic() < end:
+                has_more = session.feed(b"", now)
+        if self._fresh and (not session.has_input or len(self._fresh) >= MOST_FRESH):
             self._start_fresh()
+        if self._gathering:
+            gathering, self._gathering = self._gathering, []
+            for owner in gathering:
+                owner.read_on()
         self._is_feeding = False
         self._end_turn(has_more, now)
 
@@ -326,20 +337,14 @@ class ClientConnection(SessionHandler):
     # --- calls from the session -----------------------------------------------------------------------
 
     def on_request(self, stream: Stream, head: RequestHead, *, ends: bool) -> None:
-        made = self._begin(stream)
-        if not self._is_wary:
-            made.start(head, ends=ends)
-        elif self._fresh is None:
-            self._fresh = [(stream, made, head, ends)]
-        else:
-            self._fresh.append((stream, made, head, ends))
+        self._fresh.append((stream, head, ends))
 
     def _start_fresh(self) -> None:
-        """What a client who has offended asks for begins when all of its turn was read: much of it is reset by then."""
-        fresh, self._fresh = self._fresh, None
-        for stream, made, head, ends in fresh or ():
-            if stream.owner is made and not stream.is_reset:
-                made.start(head, ends=ends)
+        """What was asked for begins when what has come behind it is read: who resets at once makes no work."""
+        fresh, self._fresh = self._fresh, []
+        for stream, head, ends in fresh:
+            if not stream.is_reset:
+                self._begin(stream).start(head, ends=ends)
 
     def on_too_large(self, stream: Stream, *, ends: bool) -> None:
         self._begin(stream).refuse_head()
@@ -366,25 +371,36 @@ class ClientConnection(SessionHandler):
         refusal(self.settings, ProtocolError(400, Why.BAD_REQUEST, detail), b"", self.peer, 0.0)
 
     def on_content(self, stream: Stream, content: bytes, *, ends: bool) -> None:
-        owner = stream.owner
-        assert isinstance(owner, ClientStream)
-        if self._fresh is not None:
+        if self._fresh:
             self._start_fresh()
-        owner.received(content, b"", ends=ends)
+        owner = stream.owner
+        if isinstance(owner, ClientStream):
+            if not ends and len(content) < SMALL and self.session.has_rest:
+                if owner.gather(content):
+                    self._gathering.append(owner)
+            else:
+                owner.received(content, b"", ends=ends)
+        else:  # it was answered when its head was looked at, just now
+            self.session.taken(stream, len(content))
 
     def on_trailers(self, stream: Stream, lines: bytes) -> None:
-        owner = stream.owner
-        assert isinstance(owner, ClientStream)
-        if self._fresh is not None:
+        if self._fresh:
             self._start_fresh()
-        owner.received(b"", lines, ends=True)
+        owner = stream.owner
+        if isinstance(owner, ClientStream):
+            owner.received(b"", lines, ends=True)
 
     def on_reset(self, stream: Stream, code: int, detail: str, *, is_ours: bool) -> None:
         owner = stream.owner
         if isinstance(owner, ClientStream):
-            if is_ours and self._fresh is not None and any(made is owner for _, made, _, _ in self._fresh):
-                self.on_malformed(detail)
             owner.reset(detail, is_ours=is_ours)
+            return
+        if is_ours:
+            self.on_malformed(detail)
+        self._fresh = [each for each in self._fresh if each[0] is not stream]
+        now = monotonic()
+        self.session.release(stream, now)
+        self.stream_ended(now)
 
     def on_settings(self) -> None:
         """The preface is whole."""

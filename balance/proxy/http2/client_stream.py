@@ -167,6 +167,16 @@ class ClientStream(ExchangeClient):
             return
         self._feed(content, trailers, ends=ends)
 
+    def gather(self, content: bytes) -> bool:
+        """A little of the request's body, with more of the connection behind it. True: read_on() is to be called then."""
+        if self._tunnel is not None or self._exchange is None or self._is_paused or self._is_due or self._is_websocket:
+            self.received(content, b"", ends=False)
+            return False
+        self._untaken += len(content)
+        self._unread.append(content)
+        self._is_due = True
+        return True
+
     def _feed(self, content: bytes, trailers: bytes, *, ends: bool) -> None:
         """Give the exchange more of the body."""
         exchange = self._exchange
@@ -201,10 +211,10 @@ class ClientStream(ExchangeClient):
             self._is_paused = False
             if not self._is_due and self._tunnel is None:
                 self._is_due = True
-                self.settings.worker.loop.call_soon(self._read_on)
+                self.settings.worker.loop.call_soon(self.read_on)
 
-    def _read_on(self) -> None:
-        """Give the exchange what came while it could not take it."""
+    def read_on(self) -> None:
+        """Give the exchange what came while it could not take it, or was gathered."""
         self._is_due = False
         if self._is_paused or self._exchange is None or self._tunnel is not None or self._is_websocket:
             return

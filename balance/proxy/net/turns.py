@@ -1,7 +1,7 @@
 """Work that a peer makes dear is done in turns: some of it for each in a turn of the event loop, for TURN_S together.
 
-So who sends what costs much for each byte, such as chunks of a byte, waits for his own kind. All others wait for TURN_S at
-most, however many such peers there are.
+So who sends what costs much for each byte, such as chunks of a byte, waits for his own kind. All others wait for TURN_S and
+the rest of one turn at most, however many such peers there are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import OrderedDict
 from time import monotonic
 from typing import Final, Protocol
 
-TURN_S: Final = 0.002
+TURN_S: Final = 0.0003  # a request has three turns of the event loop, and waits for this in each
 
 
 class TurnTaker(Protocol):
@@ -24,10 +24,11 @@ class TurnTaker(Protocol):
 class Turns:
     """Those of one worker that have work left, in the order in which they get their turns."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_is_due", "_loop", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._is_due = False
         self._waiting: OrderedDict[TurnTaker, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -35,13 +36,14 @@ class Turns:
 
     def add(self, taker: TurnTaker) -> None:
         """It gets one turn, after those that wait already."""
-        if not self._waiting:
+        if not self._is_due:
+            self._is_due = True
             self._loop.call_soon(self._go_round)
         self._waiting[taker] = None
 
     def _go_round(self) -> None:
         end = monotonic() + TURN_S
-        for _ in range(len(self._waiting)):
+        while self._waiting:
             taker, _ = self._waiting.popitem(last=False)
             try:
                 taker.take_turn()
@@ -49,5 +51,6 @@ class Turns:
                 self._loop.call_exception_handler({"message": "a turn failed", "exception": error})
             if monotonic() >= end:
                 break
-        if self._waiting:
+        self._is_due = bool(self._waiting)
+        if self._is_due:
             self._loop.call_soon(self._go_round)

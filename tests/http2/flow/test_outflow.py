@@ -16,7 +16,8 @@ GET = encode([(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/"), (b
 def requested(*streams: int) -> tuple[Session, RecordingHandler]:
     session, handler = started()
     session.feed(frames.window_update(0, 1 << 24) + frames.settings([(frames.INITIAL_WINDOW_SIZE, 1 << 24)]), 0.0)
-    session.feed(b"".join(frame(HEADERS, END_STREAM | END_HEADERS, stream_id, GET) for stream_id in streams), 0.0)
+    for stream_id in streams:
+        session.feed(frame(HEADERS, END_STREAM | END_HEADERS, stream_id, GET), 0.0)
     sent(session)
     return session, handler
 

@@ -19,6 +19,7 @@ from stage import Stage, serve, until
 from balance.config.model import Config, Http2, HttpConfig, Timeouts
 from balance.http2 import frames
 from balance.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
+from balance.http2.frame_reader import HEADS_AT_ONCE
 from balance.http2.frames import LAST_STREAM_ID, PREFACE
 from balance.http2.hpack.field_encoder import encode
 from balance.http2.session import Session
@@ -88,7 +89,8 @@ async def offended(stage: Stage, client: Http2Client) -> None:
     await until(lambda: offences.is_suspect(time.monotonic()) and not len(stage.worker.turns))
 
 
-async def test_what_is_reset_in_its_turn_by_who_has_offended_reaches_no_backend(stage: Stage) -> None:
+@pytest.mark.parametrize("has_offended", [False, True])
+async def test_what_is_reset_as_soon_as_it_is_asked_for_reaches_no_backend(stage: Stage, has_offended: bool) -> None:
     asked: list[tuple[str, bytes]] = []
 
     async def script(wire: Wire) -> None:
@@ -99,7 +101,10 @@ async def test_what_is_reset_in_its_turn_by_who_has_offended_reaches_no_backend(
     stage.backend(script)
     await stage.open(http=H2C)
     client = await connect(stage)
-    await offended(stage, client)
+    if has_offended:
+        await offended(stage, client)
+    else:
+        assert (await client.reply(await client.request())).status == 200
     fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a.example"), (":path", "/reset")]
     for _ in range(10):
         stream = client.h2.get_next_available_stream_id()
@@ -114,17 +119,66 @@ async def test_what_is_reset_in_its_turn_by_who_has_offended_reaches_no_backend(
     assert asked == [("/", b""), ("/posted", b"content"), ("/after", b"")]
 
 
-async def test_who_has_offended_and_is_malformed_is_counted_as_others_are(stage: Stage) -> None:
+@pytest.mark.parametrize("has_offended", [False, True])
+async def test_what_is_malformed_before_it_begins_is_counted(stage: Stage, has_offended: bool) -> None:
     stage.backend(serve(ok()))
     await stage.open(http=H2C)
     client = await connect(stage)
-    await offended(stage, client)
+    if has_offended:
+        await offended(stage, client)
     stream = client.h2.get_next_available_stream_id()
     client.h2.send_headers(
         stream, [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")], end_stream=True
     )
     await client.wire.send(client.h2.data_to_send() + frames.window_update(stream, 0))
     await until(lambda: stage.whys.get(Why.BAD_REQUEST) == 1)
+    assert (await client.reply(await client.request())).status == 200
+
+
+async def test_small_content_that_comes_together_goes_on_together(stage: Stage) -> None:
+    """Each would be a write to the backend, and work for it."""
+    chunks: list[bytes] = []
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(ok())
+        await wire.head()
+        while (size := int(await wire.until(b"\r\n"), 16)) > 0:
+            chunks.append(await wire.exactly(size))
+            await wire.until(b"\r\n")
+        await wire.until(b"\r\n")
+        await wire.send(ok())
+
+    stage.backend(script)
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    assert (await client.reply(await client.request())).status == 200
+    first = client.h2.get_next_available_stream_id()
+    fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a.example"), (":path", "/")]
+    client.h2.send_headers(first, fields)
+    for byte in b"abcdef":  # no more than are read before the clock is looked at
+        client.h2.send_data(first, bytes([byte]))
+    await client.flush()
+    await until(lambda: chunks)
+    client.h2.send_data(first, b"k", end_stream=True)
+    await client.flush()
+    assert (await client.reply(first)).status == 200
+    assert chunks == [b"abcdef", b"k"]
+
+
+async def test_content_and_its_reset_in_one_read_leave_nothing(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    stream = client.h2.get_next_available_stream_id()
+    client.h2.send_headers(stream, [(":method", "POST"), (":scheme", "http"), (":authority", "a.example"), (":path", "/")])
+    client.h2.send_data(stream, b"a")
+    client.h2.send_data(stream, b"b")
+    client.h2.reset_stream(stream)
+    await client.flush()
+    assert (await client.reply(await client.request("/after"))).status == 200
+    assert not only(stage).session.streams
+    await until(lambda: stage.active == 0)
 
 
 async def test_replies_of_one_turn_go_out_in_one_write(stage: Stage) -> None:
@@ -145,7 +199,7 @@ async def test_replies_of_one_turn_go_out_in_one_write(stage: Stage) -> None:
 
     only(stage).transport = Counting()  # type: ignore[assignment]
     streams = []
-    for _ in range(5):
+    for _ in range(HEADS_AT_ONCE):
         streams.append(client.h2.get_next_available_stream_id())
         client.h2.send_headers(
             streams[-1],

@@ -64,6 +64,19 @@ def test_between_turns_the_loop_goes_on() -> None:
     assert log == [str(number) for number in range(20)]
 
 
+def test_one_alone_goes_on_until_its_time_is_over() -> None:
+    async def scenario() -> tuple[int, int]:
+        turns, log = Turns(asyncio.get_running_loop()), list[str]()
+        turns.add(Taker(turns, "a", 20, log, turn_s=TURN_S))
+        slow = await ended(turns)
+        turns.add(Taker(turns, "a", 20, log))
+        return slow, await ended(turns)
+
+    slow, quick = asyncio.run(scenario())
+    assert slow == 20  # one each, not more and more
+    assert quick < 20
+
+
 def test_one_that_fails_is_told_and_others_go_on() -> None:
     class Broken:
         def take_turn(self) -> None:
