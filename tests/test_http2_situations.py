@@ -8,15 +8,9 @@ The numbers are those of the field checklist for HTTP/2. A row names tests (`fol
 
 from __future__ import annotations
 
-import ast
-import re
-import sys
-from functools import cache
-from pathlib import Path
-
 import pytest
+from situations import assert_shown, is_there, print_tests
 
-TESTS = Path(__file__).resolve().parent
 NUMBERS = {*range(1, 32)}
 
 SITUATIONS: dict[int, tuple[str, str]] = {
@@ -215,46 +209,6 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         peers/http2/test_real_http2_clients.py::a_browser_loads_a_page_of_150_assets"""),
 }  # fmt: skip
 
-SENTENCE = re.compile(r'(docs/\w+\.md|README\.md): "(.+)"')
-TABLE_ROW = re.compile(r'(\S+\.py): "(.+)"')
-
-
-@cache
-def names_in(file: Path) -> set[str]:
-    if not file.is_file():
-        return set()
-    nodes = ast.walk(ast.parse(file.read_text()))
-    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
-
-
-@cache
-def keys_in(file: Path) -> set[object]:
-    """The keys of all tables that stand there."""
-    if not file.is_file():
-        return set()
-    tables = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Dict)]
-    return {key.value for table in tables for key in table.keys if isinstance(key, ast.Constant)}
-
-
-@cache
-def words_of(document: str) -> str:
-    """The document with every run of blanks as one, so that a sentence may go over lines."""
-    file = TESTS.parent / document
-    return " ".join(file.read_text().split()) if file.is_file() else ""
-
-
-def evidence(situation: int) -> list[str]:
-    return [line.strip() for line in SITUATIONS[situation][1].splitlines() if line.strip()]
-
-
-def is_there(line: str) -> bool:
-    if sentence := SENTENCE.fullmatch(line):
-        return " ".join(sentence[2].split()) in words_of(sentence[1])
-    if row := TABLE_ROW.fullmatch(line):
-        return row[2] in keys_in(TESTS / row[1])
-    file, _, name = line.partition("::")
-    return f"test_{name}" in names_in(TESTS / file)
-
 
 def test_every_situation_has_a_row() -> None:
     assert {*SITUATIONS} == NUMBERS
@@ -262,8 +216,7 @@ def test_every_situation_has_a_row() -> None:
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_what_a_row_names_is_there(situation: int) -> None:
-    assert evidence(situation)
-    assert [line for line in evidence(situation) if not is_there(line)] == []
+    assert_shown(SITUATIONS[situation][1])
 
 
 def test_what_is_not_there_is_found() -> None:
@@ -273,5 +226,4 @@ def test_what_is_not_there_is_found() -> None:
 
 
 if __name__ == "__main__":
-    shown = sorted({line for each in SITUATIONS for line in evidence(each) if "::" in line and '"' not in line})
-    sys.stdout.write("\n".join(str(TESTS / line.replace("::", "::test_")) for line in shown) + "\n")
+    print_tests(SITUATIONS)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-from functools import cache
-from pathlib import Path
-
 import pytest
-
-TESTS = Path(__file__).resolve().parent
+from situations import assert_shown
 
 SITUATIONS: dict[str, tuple[str, str]] = {
     "24": ("quotes, backslashes, bytes that are no UTF-8 and JSON in a user agent", """
@@ -58,14 +53,6 @@ SITUATIONS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-@cache
-def names_in(file: Path) -> set[str]:
-    nodes = ast.walk(ast.parse(file.read_text()))
-    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
-
-
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_each_is_shown_by_tests_that_there_are(situation: str) -> None:
-    named = [each.partition("::") for each in SITUATIONS[situation][1].split()]
-    assert named
-    assert [name for file, _, name in named if f"test_{name}" not in names_in(TESTS / file)] == []
+    assert_shown(SITUATIONS[situation][1])

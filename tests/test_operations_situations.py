@@ -8,15 +8,9 @@ not (`docs/FILE.md: "the words as they stand there"`), one a line. To run the te
 
 from __future__ import annotations
 
-import ast
-import re
-import sys
-from functools import cache
-from pathlib import Path
-
 import pytest
+from situations import assert_shown, print_tests
 
-TESTS = Path(__file__).resolve().parent
 NUMBERS = {*range(1, 18), *range(40, 51)}
 
 # Numbers whose part has not landed. Who lands it writes the row and takes the number out; in the end there is none.
@@ -172,34 +166,6 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         process/control/discovery/test_kubernetes_source.py::in_a_pod_with_a_token_that_is_renewed"""),
 }  # fmt: skip
 
-SENTENCE = re.compile(r'(docs/\w+\.md|README\.md): "(.+)"')
-
-
-@cache
-def names_in(file: Path) -> set[str]:
-    if not file.is_file():
-        return set()
-    nodes = ast.walk(ast.parse(file.read_text()))
-    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
-
-
-@cache
-def words_of(document: str) -> str:
-    """The document with every run of blanks as one, so that a sentence may go over lines."""
-    file = TESTS.parent / document
-    return " ".join(file.read_text().split()) if file.is_file() else ""
-
-
-def evidence(situation: int) -> list[str]:
-    return [line.strip() for line in SITUATIONS[situation][1].splitlines() if line.strip()]
-
-
-def is_there(line: str) -> bool:
-    if sentence := SENTENCE.fullmatch(line):
-        return " ".join(sentence[2].split()) in words_of(sentence[1])
-    file, _, name = line.partition("::")
-    return f"test_{name}" in names_in(TESTS / file)
-
 
 def test_every_situation_has_a_row_or_is_said_to_be_missing() -> None:
     assert {*SITUATIONS} | MISSING == NUMBERS
@@ -208,10 +174,8 @@ def test_every_situation_has_a_row_or_is_said_to_be_missing() -> None:
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_what_a_row_names_is_there(situation: int) -> None:
-    assert evidence(situation)
-    assert [line for line in evidence(situation) if not is_there(line)] == []
+    assert_shown(SITUATIONS[situation][1])
 
 
 if __name__ == "__main__":
-    shown = sorted({line for each in SITUATIONS for line in evidence(each) if not SENTENCE.fullmatch(line)})
-    sys.stdout.write("\n".join(str(TESTS / line.replace("::", "::test_")) for line in shown) + "\n")
+    print_tests(SITUATIONS)

@@ -5,14 +5,8 @@ The numbers are those of the field checklist. To run them all: `pytest -n 2 -m "
 
 from __future__ import annotations
 
-import ast
-import sys
-from functools import cache
-from pathlib import Path
-
 import pytest
-
-TESTS = Path(__file__).resolve().parent
+from situations import assert_shown, print_tests
 
 SITUATIONS: dict[int, tuple[str, str]] = {
     1: ("names in another case, with a dot at the end, and what a wildcard covers", """
@@ -212,27 +206,14 @@ SITUATIONS: dict[int, tuple[str, str]] = {
 }  # fmt: skip
 
 
-def shown_by(number: int) -> list[tuple[Path, str]]:
-    """The files and names of the tests of a situation."""
-    named = [each.partition("::") for each in SITUATIONS[number][1].split()]
-    return [(TESTS / file, f"test_{name}") for file, _, name in named]
-
-
-@cache
-def names_in(file: Path) -> set[str]:
-    nodes = ast.walk(ast.parse(file.read_text()))
-    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
-
-
 def test_none_is_left_out() -> None:
     assert list(SITUATIONS) == list(range(1, 48))
 
 
 @pytest.mark.parametrize("number", SITUATIONS)
 def test_a_situation_is_shown_by_tests_that_there_are(number: int) -> None:
-    assert shown_by(number)
-    assert [(file.name, name) for file, name in shown_by(number) if name not in names_in(file)] == []
+    assert_shown(SITUATIONS[number][1])
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(sorted({f"{file}::{name}" for number in SITUATIONS for file, name in shown_by(number)})))
+    print_tests(SITUATIONS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_log_situations import TESTS, names_in
+from situations import assert_shown
 
 SITUATIONS: dict[str, tuple[str, str]] = {
     "29": ("contexts with version ff, zeros, another length, upper case, or twice", """
@@ -44,6 +44,4 @@ SITUATIONS: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_each_is_shown_by_tests_of_traces(situation: str) -> None:
-    named = [each.partition("::") for each in SITUATIONS[situation][1].split()]
-    assert named
-    assert [name for file, _, name in named if f"test_{name}" not in names_in(TESTS / file)] == []
+    assert_shown(SITUATIONS[situation][1])

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-from functools import cache
-from pathlib import Path
-
 import pytest
-
-TESTS = Path(__file__).resolve().parents[2]
+from situations import TESTS, names_in
 
 SITUATIONS: dict[str, tuple[str, str]] = {
     "S38, apisix PR 2216": ("two operators who change a weight at once", """
@@ -49,11 +44,6 @@ SITUATIONS: dict[str, tuple[str, str]] = {
         client/test_client_events.py::it_connects_again_and_asks_for_what_came_after_the_last
         client/test_client_instance.py::orders_and_events_over_the_death_of_control"""),
 }  # fmt: skip
-
-
-@cache
-def names_in(file: Path) -> set[str]:
-    return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)}
 
 
 def has(file: str, name: str) -> bool:
