@@ -202,7 +202,7 @@ TESTED_ELSEWHERE = {
 NOT_IN_A_WORKER = ("aiodns", "click", "prometheus_client", "pydantic", "redis", "starlette", "uvicorn", "yaml")
 # What the supervisor has, workers have, too: they are forked from it.
 NOT_IN_THE_SUPERVISOR = tuple(name for name in NOT_IN_A_WORKER if name != "click")
-NOT_IN_CONTROL = ("aiodns", "pydantic", "redis", "yaml")
+NOT_IN_CONTROL = ("aiodns", "prometheus_client", "pydantic", "redis", "yaml")  # the second comes with the first scrape
 
 
 def module_name(source: Path) -> str:

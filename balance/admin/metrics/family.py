@@ -9,10 +9,8 @@ from prometheus_client.core import Exemplar, Metric
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
-from balance.admin.metrics.definition import COUNTER, Definition
+from balance.admin.metrics.definition import COUNTER, Definition, Labels
 from balance.admin.metrics.totals import Buckets, Example
-
-Labels = dict[str, str]
 
 
 class Family:

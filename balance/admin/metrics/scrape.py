@@ -6,8 +6,8 @@ import time
 from dataclasses import replace
 from functools import cached_property
 
+from balance.admin.metrics.definition import Labels
 from balance.admin.metrics.fairness import RecentRequests
-from balance.admin.metrics.family import Labels
 from balance.admin.metrics.totals import Totals
 from balance.admin.metrics.unbroken import Unbroken
 from balance.admin.metrics.worker_cpu import WorkerCpu

@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from balance.admin.access.refusals import AdminRefusal
 from balance.admin.application import admin_app
 from balance.admin.metrics import families
-from balance.admin.metrics.exposition import Exposition, Scraped
+from balance.admin.metrics.exposition import Exposition
+from balance.admin.metrics.families import Scraped
 from balance.admin.metrics.families import processes as processes_family
 from balance.admin.metrics.formats import Format
 from balance.admin.metrics.scrape import Remembered, Scrape
@@ -280,7 +281,6 @@ def test_who_asks_while_a_text_is_written_shares_the_next_one(view: StateView, m
         yield from ()
 
     monkeypatch.setattr(families, "COLLECTORS", (collected,))
-    monkeypatch.setattr("balance.admin.metrics.exposition.COLLECTORS", (collected,))
 
     async def scrape_often() -> list[bytes]:
         exposition = Exposition.of(view)
@@ -308,7 +308,7 @@ def test_a_scrape_that_fails_is_one_clients_error_and_the_next_one_is_well(
             raise RuntimeError("no")
         yield from ()
 
-    monkeypatch.setattr("balance.admin.metrics.exposition.COLLECTORS", (collected,))
+    monkeypatch.setattr(families, "COLLECTORS", (collected,))
     exposition = Exposition.of(view)
     with pytest.raises(RuntimeError):
         asyncio.run(exposition.text(Format.TEXT, is_compressed=False))

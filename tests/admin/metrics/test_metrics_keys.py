@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from balance.admin.metrics.exposition import Scraped
+from balance.admin.metrics.families import Scraped
 from balance.admin.metrics.scrape import Remembered, Scrape
 from balance.admin.metrics.text import as_text
 from balance.admin.state_view import StateView

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_metrics_keys import Served
 
 from balance.admin.metrics.definition import COUNTER, GAUGE, HISTOGRAM, Definition
-from balance.admin.metrics.exposition import Scraped
+from balance.admin.metrics.families import Scraped
 from balance.admin.metrics.family import Family
 from balance.admin.metrics.scrape import Scrape
 from balance.admin.metrics.text import as_text

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from balance.admin.metrics.families import (
     aliases,
@@ -43,3 +44,19 @@ COLLECTORS: Final[tuple[Callable[[Scrape], Iterator[Metric]], ...]] = (
     processes.collect,
     aliases.collect,
 )
+
+
+class Scraped(Collector):
+    """What one scrape collects, as the library's registries take it."""
+
+    def __init__(self, scrape: Scrape) -> None:
+        self._scrape = scrape
+
+    def describe(self) -> list[Metric]:
+        """Empty: registering must not read the metrics."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics."""
+        for collect in COLLECTORS:
+            yield from collect(self._scrape)

@@ -10,10 +10,10 @@ from typing import Final
 
 from prometheus_client.core import Metric
 
-from balance.admin.metrics.definition import Definition
+from balance.admin.metrics.definition import Definition, Labels
 from balance.admin.metrics.definitions import backends as backend_table
 from balance.admin.metrics.definitions import requests as table
-from balance.admin.metrics.family import Family, Labels
+from balance.admin.metrics.family import Family
 from balance.admin.metrics.scrape import Scrape
 from balance.admin.metrics.totals import Buckets, Example, cumulative
 from balance.runtime import counters

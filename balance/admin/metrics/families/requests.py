@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
+from balance.admin.metrics.definition import Labels
 from balance.admin.metrics.definitions import requests as table
-from balance.admin.metrics.family import Family, Labels, by_word
+from balance.admin.metrics.family import Family, by_word
 from balance.admin.metrics.scrape import Scrape
 from balance.grpc.statuses import name_of
 from balance.model import Why
