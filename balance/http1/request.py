@@ -53,6 +53,7 @@ MAX_METHOD: Final = 64  # bytes; the longest registered one, UPDATEREDIRECTREF, 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # target.translate(_TARGET) == target: visible ASCII without `#`, as a fragment is never sent (RFC 9112 section 3.2).
 _TARGET: Final = bytes(byte if 0x21 <= byte <= 0x7E and byte != 0x23 else 0x2F for byte in range(256))
+_PREFACE_LINE: Final = b"PRI * HTTP/2.0\r\n"  # RFC 9113 section 3.4
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 _MAX_FORWARDS: Final = re.compile(rb"[0-9]{1,9}")
@@ -188,7 +189,10 @@ class RequestReader:
         elif version == b"HTTP/1.0\r\n":
             minor = 0
         elif _VERSION.fullmatch(version[:-2]) and _TOKEN.fullmatch(method):
-            raise overlong_method(head) or refuse(f"{show(version[:-2])} is not supported", 505)
+            detail = f"{show(version[:-2])} is not supported"
+            if line == _PREFACE_LINE:
+                detail = "HTTP/2 is not spoken here; without TLS it is where http.h2c is true, with TLS by ALPN"
+            raise overlong_method(head) or refuse(detail, 505)
         else:
             raise overlong_method(head) or refuse(f"{show(line)} is not a request line")
         if method not in METHODS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import Final
 
@@ -11,6 +12,7 @@ from balance.tls.pem_loading import reason_of
 
 _NAME_ERRORS: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _OF_CERTIFICATES: Final = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
+_NAMELESS: Final = re.compile(r"\[SSL[^]]*\] (.*) \(_ssl\.c:\d+\)")
 _NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
 
@@ -21,7 +23,7 @@ def failure_of(error: Exception) -> tuple[Why, str]:
         why = Why.BACKEND_TLS_NAME if is_name else Why.BACKEND_TLS_CERTIFICATE
         return why, f"its certificate is not accepted: {error.verify_message.rstrip('.')}"
     if isinstance(error, ssl.SSLError):
-        reason = reason_of(error) or str(error)
+        reason = reason_of(error) or _reason_in(str(error))
         alert = reason.partition("ALERT_")[2] or (reason if reason == "TLSV1_UNRECOGNIZED_NAME" else "")
         if alert and any(word in alert for word in _OF_CERTIFICATES):
             return Why.BACKEND_TLS_REFUSED, f"it refuses our certificate: {_words(alert)}"
@@ -43,6 +45,12 @@ def late_refusal(error: Exception | None) -> UpstreamError | None:
         if why is Why.BACKEND_TLS_REFUSED:
             return UpstreamError(TryPhase.CONNECT, why, detail)
     return None
+
+
+def _reason_in(text: str) -> str:
+    """OpenSSL's word for an error that this Python has no name for, out of a text like "[SSL] ... (_ssl.c:1006)"."""
+    found = _NAMELESS.fullmatch(text)
+    return found[1].replace(" ", "_").upper() if found else text
 
 
 def _words(reason: str) -> str:

@@ -29,6 +29,8 @@ def said(reason: str) -> ssl.SSLError:
         (said("TLSV1_UNRECOGNIZED_NAME"), Why.BACKEND_TLS_PROTOCOL, "it refuses the TLS handshake: tlsv1 unrecognized name"),
         (said("WRONG_VERSION_NUMBER"), Why.BACKEND_TLS_PROTOCOL, "it does not speak TLS"),
         (said("DECRYPTION_FAILED"), Why.BACKEND_TLS_PROTOCOL, "TLS failed: decryption failed"),
+        (ssl.SSLError(1, "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)"), Why.BACKEND_TLS_PROTOCOL,
+         "it refuses the TLS handshake: no application protocol"),
         (ConnectionResetError(), Why.BACKEND_TLS_PROTOCOL, "it broke off the TLS handshake: connection reset"),
         (ValueError("a name"), Why.BACKEND_TLS_PROTOCOL, "it broke off the TLS handshake: a name"),
     ],

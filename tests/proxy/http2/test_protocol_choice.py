@@ -66,7 +66,9 @@ async def test_nothing_of_http2_is_spoken_where_it_is_off(stage: Stage) -> None:
     await stage.open()
     wire = await stage.client()
     await wire.send(PREFACE)
-    assert (await wire.rest()).startswith(b"HTTP/1.1 505 ")
+    reply = await wire.rest()
+    assert reply.startswith(b"HTTP/1.1 505 ")
+    assert b"http.h2c" in reply
 
 
 async def test_upgrade_from_http1_is_not_taken(stage: Stage) -> None:

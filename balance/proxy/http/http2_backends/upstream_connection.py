@@ -35,15 +35,16 @@ STREAMS: Final = 100  # at once on a connection, whatever more the backend allow
 UNHEARD_S: Final = 1.0  # a request that ends without an answer, while all was silent for so long, is the connection's last
 
 _LIMITS: Final = SessionLimits(streams=STREAMS, fields=MAX_FIELDS, head_bytes=MAX_HEAD)
+_HTTP1: Final = b"HTTP/1."  # with which a backend answers that does not know the preface
 _BROKEN_OFF: Final = ConnectionResetError("it ended")  # one object, as compiled classes can't inherit from it
 
 
 class UpstreamConnection(SessionHandler):
     """Parked in `backend.idle` while no exchange uses it, by the same rules as a connection of HTTP/1 is."""
 
-    __slots__ = ("_goes_on", "_is_counted", "_is_feeding", "_is_paused", "_is_scheduled", "_most", "_tls", "_told", "backend",
-                 "connect_s", "full", "is_lost", "is_spent", "max_idle", "parked_at", "pool", "read_at", "served", "session",
-                 "transport", "used", "worker")  # fmt: skip
+    __slots__ = ("_goes_on", "_is_counted", "_is_feeding", "_is_http1", "_is_paused", "_is_scheduled", "_most", "_tls",
+                 "_told", "backend", "connect_s", "full", "is_lost", "is_spent", "max_idle", "parked_at", "pool", "read_at",
+                 "served", "session", "transport", "used", "worker")  # fmt: skip
 
     def __init__(self, pool: ConnectionPool, worker: WorkerContext, backend: Backend, tls: UpstreamTls | None) -> None:
         self.pool = pool
@@ -66,6 +67,7 @@ class UpstreamConnection(SessionHandler):
         self._goes_on = False  # in the next turn of the loop
         self._is_counted = False
         self._is_feeding = False
+        self._is_http1 = False  # it answers so
         self._is_paused = False
         self._is_scheduled = False
         self.is_lost = False
@@ -90,6 +92,8 @@ class UpstreamConnection(SessionHandler):
         self.backend.open_count += 1
 
     def data_received(self, data: bytes) -> None:
+        if not self.read_at:
+            self._is_http1 = data[: len(_HTTP1)] == _HTTP1
         self.read_at = time.monotonic()
         self._feed(data)
 
@@ -420,7 +424,11 @@ class UpstreamConnection(SessionHandler):
         self.is_spent = True
 
     def on_fault(self, code: int, detail: str) -> None:
-        self.worker.reply_not_understood(self.backend, f"its HTTP/2 is not understood: {detail}")
+        if self._is_http1:
+            detail = "it answers as HTTP/1"
+            self.worker.reply_not_understood(self.backend, f"{detail}, and its protocol here is {self.backend.protocol}")
+        else:
+            self.worker.reply_not_understood(self.backend, f"its HTTP/2 is not understood: {detail}")
         self.pool.lose(self)
         for stream in list(self.session.streams.values()):
             upstream = _owner(stream)

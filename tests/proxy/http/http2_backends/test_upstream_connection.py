@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 from h2.errors import ErrorCodes
 from h2_backend import Asked, H2Backend, Peer, replies
 from rawclient import Message, Wire, get, post
@@ -25,6 +26,18 @@ async def ask(stage: Stage, request: bytes = b"") -> Message:
     reply = await client.reply()
     client.close()
     return reply
+
+
+async def test_a_backend_of_http1_is_named_as_such(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.until(b"\r\n\r\n")
+        await wire.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await wire.has_ended()
+
+    backend = stage.backend(script)
+    await stage.open(protocol="h2c")
+    assert (await ask(stage)).status == 502
+    assert f"backend pool/n1 at {stage.of(backend).address}: it answers as HTTP/1, and its protocol here is h2c" in caplog.text
 
 
 def waiting(peer: Peer, asked: Asked) -> None:
