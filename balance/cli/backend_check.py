@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from balance.config.loading import Loaded
 from balance.config.model import BackendConfig, PoolConfig
 from balance.errors import Problem
-from balance.tls.backend_context import backend_context, server_name
+from balance.tls.backend_context import backend_context, offers, server_name
 from balance.tls.backend_failure import failure_of
 from balance.tls.pem_loading import TlsError
 from balance.tls.settings import BackendTls
@@ -34,7 +34,8 @@ class BackendVerdict:
 def check_backends(loaded: Loaded) -> tuple[BackendVerdict, ...]:
     """Connect to each backend once."""
     pools = loaded.config.pools
-    contexts = {pool.tls: _context(pool.tls) for pool in pools if _has_tls(pool)}
+    used = {_tls_of(pool, backend) for pool in pools for backend in pool.backends if pool.tls.is_for(backend.scheme)}
+    contexts = {each: _context(*each) for each in used}
     named = [(number, position) for number, pool in enumerate(pools) for position in range(len(pool.backends))]
     if not named:
         return ()
@@ -42,7 +43,7 @@ def check_backends(loaded: Loaded) -> tuple[BackendVerdict, ...]:
     def verdict(number: int, position: int) -> BackendVerdict:
         pool = pools[number]
         backend = pool.backends[position]
-        made = contexts[pool.tls] if pool.tls.is_for(backend.scheme) else None
+        made = contexts[_tls_of(pool, backend)] if pool.tls.is_for(backend.scheme) else None
         reason, tls = _connect(pool, backend, made)
         name = f"{pool.name}.{backend.name}"
         message = f"{name} at {backend.address} can't be reached: {reason}"
@@ -52,13 +53,14 @@ def check_backends(loaded: Loaded) -> tuple[BackendVerdict, ...]:
         return tuple(threads.map(lambda each: verdict(*each), named))
 
 
-def _has_tls(pool: PoolConfig) -> bool:
-    return any(pool.tls.is_for(backend.scheme) for backend in pool.backends)
+def _tls_of(pool: PoolConfig, backend: BackendConfig) -> tuple[BackendTls, tuple[str, ...]]:
+    """Its settings, and what traffic offers by ALPN."""
+    return pool.tls, offers(backend.protocol)[0]
 
 
-def _context(tls: BackendTls) -> ssl.SSLContext | TlsError:
+def _context(tls: BackendTls, offered: tuple[str, ...]) -> ssl.SSLContext | TlsError:
     try:
-        return backend_context(tls, ("http/1.1",))
+        return backend_context(tls, offered)
     except TlsError as error:
         return error
 
@@ -77,7 +79,7 @@ def _connect(pool: PoolConfig, backend: BackendConfig, made: ssl.SSLContext | Tl
         with connection:
             if address.is_unix:
                 connection.connect(address.path)
-            return "", "" if made is None else _secure(connection, made, server_name(pool.tls, address))
+            return "", "" if made is None else _secure(connection, made, server_name(pool.tls, address), backend.protocol)
     except TimeoutError:
         return f"no answer within {CONNECT_TIMEOUT_S:g}s", ""
     except ssl.SSLError as error:
@@ -86,16 +88,20 @@ def _connect(pool: PoolConfig, backend: BackendConfig, made: ssl.SSLContext | Tl
         return getattr(error, "strerror", None) or str(error), ""
 
 
-def _secure(connection: socket.socket, made: ssl.SSLContext, name: str) -> str:
-    """The handshake; what was agreed on."""
+def _secure(connection: socket.socket, made: ssl.SSLContext, name: str, protocol: str) -> str:
+    """The handshake; what was agreed on. OSError for a backend that can't speak its protocol."""
     with made.wrap_socket(connection, server_hostname=name or None) as secured:
         secured.settimeout(REFUSAL_S)
         with contextlib.suppress(TimeoutError):
             secured.recv(1)
+        chosen = secured.selected_alpn_protocol() or "http/1.1"
+        if protocol == "h2" and chosen != "h2":
+            raise OSError("it does not choose HTTP/2 by ALPN")
         der = secured.getpeercert(binary_form=True)
         try:
             leaf = parse_certificate(der) if der else None
         except ValueError:
             leaf = None
         whose = f", its certificate is for {', '.join(leaf.names[:3]) or 'no name'}" if leaf is not None else ""
-        return f"{secured.version()}{whose}{'' if made.check_hostname else ', not verified'}"
+        what = f", {chosen}" if protocol != "http1" else ""
+        return f"{secured.version()}{what}{whose}{'' if made.check_hostname else ', not verified'}"

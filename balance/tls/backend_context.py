@@ -142,7 +142,7 @@ class BackendContexts:
             for pool in config.pools
             for backend in pool.backends
             if pool.tls.is_for(backend.scheme)
-            for offered in _offers(backend.protocol)
+            for offered in offers(backend.protocol)
         }
         self._made: dict[tuple[BackendTls, tuple[str, ...]], ssl.SSLContext] = {
             each: known.get(each) or backend_context(*each) for each in used
@@ -156,7 +156,7 @@ class BackendContexts:
         if before is not None and before.settings == pool.tls and before.server_name == name:
             return before
         made: UpstreamTls | None = None
-        for offered in reversed(_offers(backend.protocol)):
+        for offered in reversed(offers(backend.protocol)):
             made = UpstreamTls(pool.tls, name, self._context(pool.tls, offered), made)
         return made
 
@@ -167,7 +167,7 @@ class BackendContexts:
         return context
 
 
-def _offers(protocol: str) -> tuple[tuple[str, ...], ...]:
+def offers(protocol: str) -> tuple[tuple[str, ...], ...]:
     """What is offered by ALPN to a backend of this protocol; last what is offered for HTTP/1.1 alone, where that differs."""
     if protocol == "h2":
         return (("h2",),)

@@ -69,3 +69,26 @@ tls:
         reached.format("4:5", 1, "other", other.address, "its certificate is not accepted: self-signed certificate"),
         reached.format("5:5", 2, "asking", asking.address, "it refuses our certificate: unknown ca"),
     ]
+
+
+def test_what_is_offered_and_chosen_is_what_traffic_would_speak() -> None:
+    pair = self_signed("app.internal")
+    only_http2, only_http1, both = (server_context(pair) for _ in range(3))
+    only_http2.set_alpn_protocols(["h2"])
+    only_http1.set_alpn_protocols(["http/1.1"])
+    with tls_server(only_http2) as new, tls_server(only_http1) as old, tls_server(both) as any_of_them:
+        text = f"""\
+listen: ":1"
+backends:
+  - {{name: new, address: "https://{new.address}", protocol: h2}}
+  - {{name: old, address: "https://{old.address}", protocol: h2}}
+  - {{name: auto, address: "https://{any_of_them.address}", protocol: auto}}
+  - {{name: auto-old, address: "https://{old.address}", protocol: auto}}
+tls: {{backend: {{enabled: false, ca_file: {pair.cert}, server_name: app.internal}}}}
+"""
+        found = check_backends(load_text(text, "f.yaml", {}))
+    certificate = "its certificate is for app.internal"
+    said = [f"TLSv1.3, h2, {certificate}", "", f"TLSv1.3, h2, {certificate}", f"TLSv1.3, http/1.1, {certificate}"]
+    assert [verdict.tls for verdict in found] == said
+    (problem,) = [str(verdict.problem) for verdict in found if verdict.problem is not None]
+    assert problem.endswith(f"default.old at {old.address} can't be reached: it does not choose HTTP/2 by ALPN")
