@@ -125,6 +125,9 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 paths.listener(index, "http.h2c"),
                 "has no effect: with TLS it is tls.alpn_protocols that offers HTTP/2, and does unless you say otherwise",
             )
+        bounds = paths.listener(index, "http.http2")
+        if paths.document.has(bounds) and not any(map(_speaks_http2, config.listeners)):
+            yield bounds, "has no effect: no listener speaks HTTP/2; write h2c: true beside it, or give the listener tls"
         yield from _grpc(config, listener, index, paths)
         if timeouts.keepalive_s and timeouts.client_header_s >= timeouts.keepalive_s:
             yield (
@@ -165,6 +168,11 @@ def _grpc(config: Config, listener: ListenerConfig, index: int, paths: KeyPaths)
 
 def _speaks_h2c(listener: ListenerConfig) -> bool:
     return listener.mode is Mode.HTTP and listener.http.h2c and not listener.tls.enabled
+
+
+def _speaks_http2(listener: ListenerConfig) -> bool:
+    has_alpn = listener.mode is Mode.HTTP and listener.tls.enabled and "h2" in listener.tls.alpn_protocols
+    return has_alpn or _speaks_h2c(listener)
 
 
 def _has_weights(discovery: Discovery) -> bool:

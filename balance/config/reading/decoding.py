@@ -104,6 +104,7 @@ def _missing_space(given: Any, path: Path) -> str | None:
 
 # Examples for mappings that users often give as a single value.
 _EXAMPLES = {
+    "http2": "{max_concurrent_streams: 100}",
     "backends": '{address: "127.0.0.1:9001"}',
     "load_balancer": "{algorithm: round-robin}",
     "health_check": "{enabled: true}",
@@ -254,6 +255,7 @@ _FOREIGN_KEYS: dict[tuple[str, str], tuple[str, str]] = {
     **{("", name): _USE_BACKENDS for name in ("server", "servers", "upstream", "upstreams", "backend", "targets", "endpoints")},
     **{("pool", name): _USE_BACKENDS for name in ("server", "servers", "upstream", "upstreams", "targets", "endpoints")},
     **{("listener", name): _USE_LISTEN for name in ("port", "host", "bind", "address")},
+    **{(name, "http2"): ("http", "it below http: http: {http2: ...}") for name in ("", "listener")},
     ("backend", "tls"): ("tls", "https://host:port as its address, and the rest as tls of its pool"),
     ("route", "tls"): ("tls", "tls in the pool that it leads to (pools.NAME.tls), or tls.backend at the top"),
     ("listener tls", "backend"): ("backend", "it as tls of a pool (pools.NAME.tls), or as tls.backend at the top"),

@@ -12,7 +12,10 @@ from balance.config.schema.hash_keys import HASH_KEY
 from balance.config.schema.section import Count, Flag, Name, Period, Section, Text, Timeout, key, one_or_list
 
 ALGORITHMS = tuple(POLICIES)
-PROTOCOL = kind.choice("http1", "h2", "h2c", "auto")
+_HTTP2 = "'h2' with TLS, 'h2c' without"
+PROTOCOL = kind.choice(
+    "http1", "h2", "h2c", "auto", meant={**dict.fromkeys(("http2", "http/2", "grpc"), _HTTP2), "http/1.1": "'http1'"}
+)
 
 _RETRY_ON = one_or_list(kind.RETRY_ON)
 RetryOn = Annotated[list[Annotated[str | int, kind.RETRY_ON]], _RETRY_ON[0], _RETRY_ON[1]]

@@ -86,8 +86,13 @@ def text_matching(pattern: str, allowed: str, longest: int = 1000) -> Scalar:
     return Scalar(read, {"type": ["string", "integer"], "maxLength": longest})
 
 
-def choice(*allowed: str, unsupported: Iterable[str] = (), spellings: dict[str, str] | None = None) -> Scalar:
-    """One of several keywords, case-insensitive, with `_` or `-`."""
+def choice(
+    *allowed: str,
+    unsupported: Iterable[str] = (),
+    spellings: dict[str, str] | None = None,
+    meant: dict[str, str] | None = None,
+) -> Scalar:
+    """One of several keywords, case-insensitive, with `_` or `-`. `meant`: what others' words for them probably mean."""
     unsupported = frozenset(unsupported)
 
     def read(value: object) -> str:
@@ -100,8 +105,8 @@ def choice(*allowed: str, unsupported: Iterable[str] = (), spellings: dict[str, 
             return keyword
         if keyword in unsupported:
             raise ValueError(f"{value!r} is not available in this version; available: {', '.join(allowed)}")
-        close = get_close_matches(keyword, allowed, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        close = (meant or {}).get(keyword) or next(map(repr, get_close_matches(keyword, allowed, 1)), "")
+        hint = f"; did you mean {close}?" if close else ""
         raise ValueError(f"{display(value)} is not one of {', '.join(allowed)}{hint}")
 
     keywords = [*allowed, *(keyword.replace("-", "_") for keyword in allowed if "-" in keyword), *(spellings or ())]

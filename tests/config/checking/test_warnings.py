@@ -291,8 +291,20 @@ def test_grpc_web_wants_backends_that_speak_http2() -> None:
 
 
 def test_a_grace_is_for_connections_that_grow_old() -> None:
-    found = warnings_of(QUIET + "http: {http2: {max_connection_age_grace: 1m}}\n")
+    found = warnings_of(QUIET + "http: {h2c: true, http2: {max_connection_age_grace: 1m}}\n")
     assert found == [
-        "f.yaml:7:42: http.http2.max_connection_age_grace: has no effect: without max_connection_age no connection is old"
+        "f.yaml:7:53: http.http2.max_connection_age_grace: has no effect: without max_connection_age no connection is old"
     ]
-    assert warnings_of(QUIET + "http: {http2: {max_connection_age: 5m, max_connection_age_grace: 1m}}\n") == []
+    assert warnings_of(QUIET + "http: {h2c: true, http2: {max_connection_age: 5m, max_connection_age_grace: 1m}}\n") == []
+
+
+def test_bounds_of_http2_are_for_listeners_that_speak_it() -> None:
+    bounds = "http: {http2: {flood_limit: 200}}\n"
+    message = "has no effect: no listener speaks HTTP/2; write h2c: true beside it, or give the listener tls"
+    assert warnings_of(QUIET + bounds) == [f"f.yaml:7:15: http.http2: {message}"]
+    assert warnings_of(QUIET + bounds.replace("{http2", "{h2c: true, http2")) == []
+    pair = self_signed("a.example")
+    tls = f"tls: {{cert_file: {pair.cert}, key_file: {pair.key}}}\n"
+    assert not any("http2" in each for each in warnings_of(QUIET + tls + bounds))
+    only_http1 = tls.replace("}", ", alpn_protocols: [http/1.1]}")
+    assert any(message in each for each in warnings_of(QUIET + only_http1 + bounds))

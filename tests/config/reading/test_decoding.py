@@ -46,6 +46,13 @@ ADDED = [
     ("session_affinity: {redis: {}}", "5:20: session_affinity.redis: unknown key"),
     ("queue: {timeout: 0}", "5:18: queue.timeout: 0 is no time at all"),
     ("    port: 80", '5:5: backends[0].port: unknown key; write address: "127.0.0.1:9001"'),
+    ("http2: {flood_limit: 200}", "5:1: http2: unknown key; write it below http: http: {http2: ...}"),
+    ("http: {http2: true}", "5:15: http.http2: expected keys below it, as {max_concurrent_streams: 100}, got true"),
+    (
+        "backend_protocol: http2",
+        "5:19: backend_protocol: 'http2' is not one of http1, h2, h2c, auto; did you mean 'h2' with TLS, 'h2c' without?",
+    ),
+    ("backend_protocol: htp1", "5:19: backend_protocol: 'htp1' is not one of http1, h2, h2c, auto; did you mean 'http1'?"),
     ("algorithm: round-robin", "5:1: algorithm: unknown key here; it belongs to load_balancer.algorithm"),
     ("loadBalancer: {}", "5:1: loadBalancer: unknown key; did you mean 'load_balancer'?"),
     ("timeout: {connect: 1s}", "5:1: timeout: unknown key; did you mean 'timeouts'?"),
