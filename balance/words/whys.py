@@ -176,10 +176,11 @@ WHYS: Final[dict[Why, WhyWord]] = {
         "`timeouts.write` where real clients pause for longer; `http.buffering.response` frees the backend meanwhile",
     ),
     Why.TOTAL_TIMEOUT: WhyWord(
-        "longer than `timeouts.request` in all: 504",
+        "longer in all than `timeouts.request`, or than a gRPC call's own deadline: 504; 499 if its client left at that moment",
         "",
         lines_of("total_timeout"),
-        "`queue_ms`, `connect_ms` and `ttfb_ms` say where the time went; `timeouts.request` of the route",
+        "`queue_ms`, `connect_ms` and `ttfb_ms` say where the time went; `timeouts.request` of the route, the deadline of the "
+        "call's client",
     ),
     Why.IDLE_TIMEOUT: WhyWord(
         "a session, tunnel or gRPC call in which nothing moved for `timeouts.idle` or `tunnel`",

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from balance.admin.metrics.catalog import CATALOG
+from balance.grpc.statuses import RETRIABLE, name_of
 from balance.words.alerts import ALERTS
 from balance.words.events import EVENTS
 from balance.words.labels import LABELS
@@ -48,6 +49,10 @@ def entries() -> Iterator[Explanation]:
         yield Explanation("why", why.word, of_why.meaning, remarks)
     for again, of_retry in RETRIES.items():
         yield Explanation("retry", again.word, of_retry.meaning, (("change", of_retry.change),))
+    for status in RETRIABLE.values():
+        name = name_of(status)
+        meaning = f"the backend ended the call with {name}, which `retry.on` lists, and it was sent again"
+        yield Explanation("word of tries", f"grpc_{name.lower()}", meaning, (("change", "what that server says of it"),))
     for state, of_state in STATES.items():
         yield Explanation("state of a backend", state, of_state.meaning, (("change", of_state.change),))
     for kind, fields in (("field of the access log", ACCESS_FIELDS), ("field of the log", PROCESS_FIELDS)):

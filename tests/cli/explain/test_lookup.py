@@ -16,6 +16,7 @@ from balance.cli.explain.lookup import close_to, entries, explain
         ("balance_series_lost_total", ["metric (counter)"]),
         ("BalanceBackendDown", ["alert (warning)"]),
         ("502", ["symptom"]),
+        ("grpc_unavailable", ["word of tries"]),
         ("reload", ["event"]),
         ("Latency", ["symptom"]),
         ("nothing-of-ours", []),
