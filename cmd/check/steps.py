@@ -91,6 +91,8 @@ USAGE = "usage: python3 cmd/check [--compiled] [--long] [PYTEST ARGUMENTS]"
 HELP = f"""{USAGE}
 
 Installs what is missing, then runs: {", ".join(STEPS)}.
+PYTEST ARGUMENTS choose the tests, as in `cmd/check tests/grpc`; the other steps run all the same. After the first time,
+  `.venv/bin/pytest tests/grpc` runs tests alone.
 --compiled: the tests, instructions and the long fuzzers and attacks alone, of a compiled copy of the tree, which is kept and,
   when its sources change, compiled again; without tests marked `pure` and those that touch nothing compiled.
 --long: also the tests marked `long`."""
