@@ -20,7 +20,7 @@ from balance.config.checking.tls.backend_tls_errors import backend_tls_warnings
 from balance.config.checking.tls.tls_errors import tls_warnings
 from balance.config.checking.tracing_findings import tracing_warnings
 from balance.config.checking.unused_timeouts import unused_timeouts
-from balance.config.model import Config, ListenerConfig, PoolConfig
+from balance.config.model import Config, Http2, ListenerConfig, PoolConfig
 from balance.config.reading.document import Path
 from balance.config.schema.hash_keys import HASHING
 from balance.config.schema.units import format_duration
@@ -125,8 +125,8 @@ def _listeners(config: Config, paths: KeyPaths) -> Iterator[Finding]:
                 paths.listener(index, "http.h2c"),
                 "has no effect: with TLS it is tls.alpn_protocols that offers HTTP/2, and does unless you say otherwise",
             )
-        bounds = paths.listener(index, "http.http2")
-        if paths.document.has(bounds) and not any(map(_speaks_http2, config.listeners)):
+        if listener.http.http2 != Http2() and not any(map(_speaks_http2, config.listeners)):
+            bounds = paths.listener(index, "http.http2")
             yield bounds, "has no effect: no listener speaks HTTP/2; write h2c: true beside it, or give the listener tls"
         yield from _grpc(config, listener, index, paths)
         if timeouts.keepalive_s and timeouts.client_header_s >= timeouts.keepalive_s:
