@@ -279,4 +279,5 @@ async def test_client_connection_that_ends_takes_it_along(stage: Stage) -> None:
     await client.head(await opened(client))
     client.wire.close()
     await stage.settled()
+    await until(lambda: echo.end)  # the backend may be told later
     assert echo.end == "reset"
