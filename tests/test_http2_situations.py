@@ -152,6 +152,7 @@ SITUATIONS: dict[int, tuple[str, str]] = {
         http2/test_session_peers.py::going_takes_two_steps_and_loses_nothing
         proxy/http2/test_http2_client_connection.py::drain_serves_what_is_under_way_and_what_crosses_the_first_goaway
         proxy/http2/test_http2_client_connection.py::client_that_does_not_answer_the_ping_is_told_the_last_stream_all_the_same
+        proxy/http2/test_http2_client_connection.py::burst_of_requests_is_over_before_their_client_is_told_to_go
         peers/http2/test_http2_under_changes.py::no_request_is_lost
         peers/http2/test_real_grpcio.py::connections_that_grow_old_again_and_again_fail_no_call
         peers/http2/test_real_grpcio.py::reloads_restarts_and_upgrades_fail_no_call"""),

@@ -1,9 +1,9 @@
 """A client's connection of HTTP/2: the shell around a Session, which has the protocol. One feed a read, one write a turn.
 
 What streams write in one turn of the event loop goes out together, at its end. Who sends more frames at once than a turn takes
-is read on in a later turn. The connection ends in two steps, so that no request is lost (RFC 9113 section 6.8): a GOAWAY that
-refuses nothing and a PING; at its answer, or after GOODBYE_S, the GOAWAY with the last stream that is served; and when the
-streams are done, the close.
+is read on in a later turn. The connection ends in two steps, so that no request is lost (RFC 9113 section 6.8): in a quiet
+moment a GOAWAY that refuses nothing and a PING; at its answer, or after GOODBYE_S, the GOAWAY with the last stream that is
+served; and when the streams are done, the close.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from balance.proxy.http.connection_auth import ConnectionAuth
 from balance.proxy.http.error_replies import refusal
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.http2.client_stream import ClientStream
+from balance.proxy.http2.departure import QUIET_S, Departure
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.sockets import end_now, is_silent, other_address, unsent
 from balance.proxy.net.timer_wheel import NEVER, Timed
@@ -98,10 +99,10 @@ _NOBODY: Final = SessionHandler()  # in the place of a connection that is gone
 class ClientConnection(SessionHandler):
     """One connection. Its streams are the clients of exchanges."""
 
-    __slots__ = ("_address", "_age_at", "_by", "_cut_at", "_fresh", "_gathering", "_holder", "_idle_since", "_is_due",
-                 "_is_feeding", "_is_held", "_is_over", "_is_paused", "_said_goodbye", "_state", "_taken", "_written",
-                 "after_host", "before_host", "blocked", "clients", "connection_auth", "is_judged", "is_trace_trusted",
-                 "is_trusted", "peer", "session", "settings", "timer", "transport", "verified")  # fmt: skip
+    __slots__ = ("_address", "_age_at", "_by", "_cut_at", "_departure", "_fresh", "_gathering", "_holder", "_idle_since",
+                 "_is_due", "_is_feeding", "_is_held", "_is_over", "_is_paused", "_said_goodbye", "_state", "_taken",
+                 "_written", "after_host", "before_host", "blocked", "clients", "connection_auth", "is_judged",
+                 "is_trace_trusted", "is_trusted", "peer", "session", "settings", "timer", "transport", "verified")  # fmt: skip
 
     transport: asyncio.Transport  # set by connection_made()
     session: Session  # likewise
@@ -125,6 +126,7 @@ class ClientConnection(SessionHandler):
         self._is_over = False  # a fault has ended it
         self._is_paused = False  # it is not read from: more has come than was read in its turn, or it is held
         self._is_held = False  # it does not read: what it asks for next waits until it does
+        self._departure: Departure | None = None  # from when it is to end on
         self._said_goodbye = False
         self._idle_since = monotonic()
         self._age_at = NEVER  # when it is old: it ends in two steps then
@@ -356,10 +358,10 @@ class ClientConnection(SessionHandler):
             self.settings = successor.held
             self._set_forwarding()
         settings = self.settings
-        if not self._said_goodbye:
+        if self._departure is None:
             self._by = NEVER
             if settings.is_closing:
-                self._say_goodbye(monotonic())
+                self._depart(monotonic())
             elif self._age_at != NEVER:
                 self._wait_until(self._age_at, monotonic())
         made = ClientStream(self, stream)
@@ -427,8 +429,8 @@ class ClientConnection(SessionHandler):
 
     def stream_ended(self, now: float) -> None:
         """A stream is over: its place is free."""
-        if self.settings.is_closing and not self._said_goodbye and self._state is OPEN:
-            self._say_goodbye(now)
+        if self.settings.is_closing and self._departure is None and self._state is OPEN:
+            self._depart(now)
         if not self.session.streams:
             self._wait(now)
         self.wake()
@@ -436,8 +438,11 @@ class ClientConnection(SessionHandler):
     def _wait(self, now: float) -> None:
         """For the next request."""
         self._idle_since = now
-        if not self._said_goodbye and self._state is OPEN:
-            self._wait_until(min(now + self.settings.keepalive_s, self._age_at), now)
+        if self._departure is None:
+            if self._state is OPEN:
+                self._wait_until(min(now + self.settings.keepalive_s, self._age_at), now)
+        elif self._state is OPEN and self._departure.ends_burst(self.session.last_id, now):
+            self._say_goodbye(now)
 
     def _wait_until(self, by: float, now: float) -> None:
         """The connection's own deadline is this one."""
@@ -529,11 +534,18 @@ class ClientConnection(SessionHandler):
         elif self._state is OPEN:
             if self._said_goodbye:
                 self._leave_now(now)
+            elif self._departure is not None:
+                session = self.session
+                is_full = len(session.streams) >= session.limits.streams
+                if self._departure.is_quiet(session.last_id, now, is_full=is_full) or now >= self._cut_at:
+                    self._say_goodbye(now)
+                else:
+                    self._wait_until(now + QUIET_S, now)
             elif self.session.streams:
                 if now >= self._age_at:
                     grace_s = self.settings.listener.http.http2.max_connection_age_grace_s
                     self._cut_at = now + grace_s if grace_s else NEVER
-                    self._say_goodbye(now)
+                    self._depart(now)
             elif not self.session.has_settings:
                 self.settings.worker.row.cells[counters.WHY + Why.HEADER_TIMEOUT] += 1
                 self._close_now()
@@ -544,9 +556,17 @@ class ClientConnection(SessionHandler):
         """After a bug in our own code, with the state unknown: abort; connection_lost() releases what is held."""
         self.transport.abort()
 
+    def _depart(self, now: float) -> None:
+        """Say goodbye soon, in a quiet moment."""
+        if self._departure is None:
+            self._departure = Departure(self.session.last_id, now)
+            self._wait_until(now + QUIET_S, now)
+
     def _say_goodbye(self, now: float) -> None:
         """The first step of an end; see the module."""
         if not self._said_goodbye:
+            if self._departure is None:
+                self._departure = Departure(self.session.last_id, now)
             self._said_goodbye = True
             self.session.leave()
             self._wait_until(now + GOODBYE_S, now)
@@ -597,7 +617,10 @@ class ClientConnection(SessionHandler):
     def drain(self, *, is_patient: bool) -> None:
         """Take no more streams; the connection ends with the last one. `is_patient`: spare one that had no request yet."""
         if self._state is OPEN and not (is_patient and not self.session.last_id):
-            self._say_goodbye(monotonic())
+            if self.session.streams:
+                self._depart(monotonic())
+            elif self._departure is None:
+                self._say_goodbye(monotonic())
 
     def idle_since(self, now: float) -> float:
         """Since when it has had no stream (monotonic seconds); NEVER while it has, or in its first FIRST_REQUEST_S."""

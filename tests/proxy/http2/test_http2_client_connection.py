@@ -24,8 +24,10 @@ from balance.http2.frames import LAST_STREAM_ID, PREFACE
 from balance.http2.hpack.field_encoder import encode
 from balance.http2.session import Session
 from balance.model import Why
+from balance.proxy.http2 import client_connection
 from balance.proxy.http2.client_connection import LINGER_S, MOST_UNSENT, ClientConnection, lifetime_s
 from balance.proxy.http2.client_stream import ClientStream
+from balance.proxy.net.timer_wheel import NEVER
 from balance.runtime import counters
 
 H2C = HttpConfig(h2c=True)
@@ -437,6 +439,62 @@ async def test_listener_that_goes_ends_its_connections_with_their_next_stream(st
     assert client.goaways == [(NO_ERROR, LAST_STREAM_ID), (NO_ERROR, 3)]
 
 
+@pytest.mark.pure
+async def test_burst_of_requests_is_over_before_their_client_is_told_to_go(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chromium fails a request when the GOAWAY comes between the choice of its connection and the begin of its stream."""
+    monkeypatch.setattr(client_connection, "QUIET_S", 600.0)
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    await client.reply(await client.request())
+    await stage.reload(replace(stage.snapshot.config, listeners=()), sockets=[])
+    for stream in [await client.request() for _ in range(6)]:
+        assert (await client.reply(stream)).status == 200
+    client.h2.ping(b"12345678")
+    await client.flush()
+    await client.read()
+    assert not client.goaways
+    only(stage).expire(NEVER)  # as after that long without another
+    await client.over()
+    assert client.goaways == [(NO_ERROR, LAST_STREAM_ID), (NO_ERROR, 13)]
+
+
+async def test_client_that_asks_without_end_is_told_to_go_behind_a_reply(stage: Stage) -> None:
+    stage.backend(serve(ok()))
+    await stage.open(http=H2C)
+    client = await connect(stage)
+    await client.reply(await client.request())
+    await stage.reload(replace(stage.snapshot.config, listeners=()), sockets=[])
+    while not client.goaways:
+        assert (await client.reply(await client.request())).status == 200
+    await client.over()
+    assert len(client.goaways) == 2
+
+
+async def test_stream_without_end_does_not_keep_its_client_from_being_told_to_go(stage: Stage) -> None:
+    go = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        while (request := await wire.request()) is not None:
+            if request.target == "/held":
+                await go.wait()
+            await wire.send(ok(request.target.encode()))
+
+    stage.backend(script)
+    await stage.open(http=H2C)
+    client, (held,) = await begun(stage, "/held")
+    await stage.reload(replace(stage.snapshot.config, listeners=()), sockets=[])
+    other = await client.request("/other")
+    while len(client.goaways) < 2:
+        await client.read()
+    go.set()
+    assert (await client.reply(held)).body == b"/held"
+    await client.over()
+    assert client.goaways == [(NO_ERROR, LAST_STREAM_ID), (NO_ERROR, other)]
+
+
 async def test_idle_one_makes_room_for_others(stage: Stage) -> None:
     stage.backend(serve(ok()))
     await stage.open(http=H2C)
@@ -588,9 +646,9 @@ async def test_streams_of_an_old_connection_are_cut_after_the_grace(stage: Stage
 
 
 async def test_a_deadline_of_the_connection_that_moves_leaves_those_of_its_streams_where_they_are(stage: Stage) -> None:
-    """At its age the connection waits a second for the answer to its PING. A stream's deadline comes before."""
+    """Past its age the connection waits a second for the answer to its PING. A stream's deadline comes before."""
     stage.backend(never)
-    await stage.open(http=old(0.2), timeouts=Timeouts(read_s=0.5))
+    await stage.open(http=old(0.2), timeouts=Timeouts(read_s=0.9))
     client, _ = await begun(stage, "/slow")
     while Why.RESPONSE_HEADER_TIMEOUT not in stage.whys:
         assert await client.wire.some()
