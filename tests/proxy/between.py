@@ -28,7 +28,7 @@ from balance.runtime import counters
 from balance.runtime.row import Row
 from balance.runtime.snapshot import backend_slots, build
 
-PATIENCE_S = 10.0  # what nobody waits for when all is well
+PATIENCE_S = 45.0  # what nobody waits for when all is well, on a busy machine either
 
 
 class Reply(NamedTuple):
