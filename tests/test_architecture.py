@@ -66,6 +66,7 @@ TESTED_ELSEWHERE = {
     "proxy/net/polled_dial": "proxy/net/test_polled_transport.py",
     "proxy/net/transport_poll": "proxy/net/test_polled_transport.py",
     "proxy/tcp/bulk_end": "proxy/net/test_splice_pipe.py",
+    "proxy/http/ends/connected_client": "proxy/http/test_client.py",
     "proxy/http/ends/exchange_client": "proxy/http/test_client.py",
     "proxy/http/ends/message_writer": "proxy/http/test_reply_writer.py",
     "proxy/http2/request_text": "proxy/http2/test_client_stream.py",

@@ -19,6 +19,7 @@ from balance.model import Why
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
 from balance.proxy.clients import Clients
 from balance.proxy.http.connection_auth import ConnectionAuth
+from balance.proxy.http.ends.connected_client import ConnectedClient
 from balance.proxy.http.ends.exchange_client import ExchangeClient
 from balance.proxy.http.error_replies import options_reply, refusal
 from balance.proxy.http.exchange.exchange import Exchange
@@ -28,10 +29,8 @@ from balance.proxy.http.upgrade import open_tunnel
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.polled_transport import AnyTransport
-from balance.proxy.net.sockets import end_now, has_left, is_silent, local_host, other_address, reset, unsent
+from balance.proxy.net.sockets import end_now, has_left, is_silent, local_host, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER
-from balance.proxy.tls.verified_client import VerifiedClient
-from balance.proxy_protocol.header_writer import header
 from balance.runtime import counters
 from balance.runtime.lease import Lease
 
@@ -80,17 +79,18 @@ GONE: Final = ClientState.GONE
 class HttpClient(ExchangeClient):
     """One client connection in HTTP mode."""
 
-    __slots__ = ("_address", "_block", "_buffer", "_exchange", "_holder", "_paused_for", "_state", "_total_at", "_unsent",
+    __slots__ = ("_block", "_buffer", "_exchange", "_holder", "_paused_for", "_state", "_total_at", "_unsent",
                  "clients", "transport")  # fmt: skip
 
     transport: AnyTransport  # set by connection_made()
 
     def __init__(self, holder: Holder[ListenerSettings], clients: Clients | None = None, address: Any = None) -> None:
         """`holder` has its settings. `clients` counts it until it ends. `address`: the peer; None: the transport's."""
-        ExchangeClient.__init__(self, holder.held)
+        ConnectedClient.__init__(self, address)
+        self.settings = holder.held
+        self.is_write_paused = False
         self._holder = holder
         self.clients = clients
-        self._address = address
         self._paused_for = 0
         self._exchange: Exchange | None = None
         self._state = FRESH
@@ -106,14 +106,7 @@ class HttpClient(ExchangeClient):
         self.writer = ReplyWriter(self.transport)
         settings = self.settings
         worker = settings.worker
-        name = transport.get_extra_info("peername") if self._address is None else self._address
-        if type(name) is tuple and len(name) == 2:
-            self.peer, self._address = name  # the port alone: a tuple weighs more than all else of it
-        else:
-            self.peer = other_address(name)
-        if settings.listener.verifies_clients:
-            self.verified = VerifiedClient(transport.get_extra_info("ssl_object"))
-        self._set_forwarding()
+        self.introduce(settings, False, self.transport)
         worker.connections.add(self)
         worker.row.cells[counters.CONNECTIONS] += 1
         self.arm(monotonic(), settings.timeouts.client_header_s or NEVER)
@@ -122,27 +115,13 @@ class HttpClient(ExchangeClient):
     def client_address(self) -> str:
         return self.peer
 
-    def _set_forwarding(self) -> None:
-        """Make the lines added to every request that name the client to a backend."""
-        settings, peer = self.settings, self.peer
-        self.before_host, self.after_host = settings.client_lines(peer)
-        self.is_trusted = self.is_judged = settings.trusted is not None and settings.trusted.has(peer)
-        if self.verified is not None:
-            self.before_host = self.verified.lines + self.before_host
-            self.is_judged = True
-        if settings.grpc_web:
-            self.is_judged = True
-        if settings.tracer is not None:
-            self.is_trace_trusted = settings.tracer.trusted.has(peer)
-            self.is_judged = True
-
     def _apply_reload(self) -> None:
         """Use the settings of the last reload from this request on."""
         successor = self.settings.successor
         if successor is not None:
             self._holder = successor
             self.settings = successor.held
-            self._set_forwarding()
+            self.introduce(self.settings, False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = GONE
@@ -462,12 +441,7 @@ class HttpClient(ExchangeClient):
 
     def proxy_header(self, version: str) -> bytes:
         """The PROXY header that names this connection."""
-        peer = self._address
-        if type(peer) is int:
-            peer = (self.peer, peer)
-        elif peer is None:
-            peer = self.transport.get_extra_info("peername")
-        return header(version, peer, self.transport.get_extra_info("sockname"))
+        return self.proxy_header_on(self.transport, version)
 
     def become_tunnel(self, upstream: Upstream, lease: Lease, early: bytes, record: AccessValues | None) -> None:
         """After a 101: hand both connections to a tunnel. `early` are the bytes that came from the backend after its head."""

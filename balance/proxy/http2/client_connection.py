@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from balance.errors import ProtocolError
 from balance.holder import Holder
-from balance.http1.forwarding.forwarded_headers import VIA, VIA_HTTP2
 from balance.http2.errors import ENHANCE_YOUR_CALM, INADEQUATE_SECURITY
 from balance.http2.flow.outflow import MOST_WAITING
 from balance.http2.handler import SessionHandler
@@ -27,15 +26,14 @@ from balance.http2.stream import Stream
 from balance.model import Why
 from balance.proxy.clients import Clients
 from balance.proxy.http.connection_auth import ConnectionAuth
+from balance.proxy.http.ends.connected_client import ConnectedClient
 from balance.proxy.http.error_replies import refusal
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.http2.client_stream import ClientStream
 from balance.proxy.http2.departure import QUIET_S, Departure
 from balance.proxy.listener_settings import ListenerSettings
-from balance.proxy.net.sockets import end_now, is_silent, other_address, unsent
-from balance.proxy.net.timer_wheel import NEVER, Timed
-from balance.proxy.tls.verified_client import VerifiedClient
-from balance.proxy_protocol.header_writer import header
+from balance.proxy.net.sockets import end_now, is_silent, unsent
+from balance.proxy.net.timer_wheel import NEVER
 from balance.runtime import counters
 
 log: Final = logging.getLogger("balance.worker")
@@ -72,15 +70,16 @@ CLOSING: Final = ConnectionState.CLOSING
 GONE: Final = ConnectionState.GONE
 
 
-class ConnectionTimer(Timed):
-    """When a connection and its streams are looked at again: the earliest of their deadlines, or before. One in the wheel for
-    all of them, as most streams live shorter than it takes to be put there and taken out.
+class ConnectionClient(ConnectedClient):
+    """Who is at the other end, for the streams, and when they and their connection are looked at again: the earliest of their
+    deadlines, or before. One in the wheel for all of them, as most streams live shorter than it takes to be put there and taken
+    out.
     """
 
     __slots__ = ("connection",)
 
-    def __init__(self, connection: ClientConnection) -> None:
-        self.deadline = self.looked_at = NEVER  # Timed.__init__() in line
+    def __init__(self, connection: ClientConnection, address: Any) -> None:
+        ConnectedClient.__init__(self, address)
         self.connection: ClientConnection | None = connection  # until it is gone
 
     def expire(self, now: float) -> None:
@@ -99,10 +98,9 @@ _NOBODY: Final = SessionHandler()  # in the place of a connection that is gone
 class ClientConnection(SessionHandler):
     """One connection. Its streams are the clients of exchanges."""
 
-    __slots__ = ("_address", "_age_at", "_by", "_cut_at", "_departure", "_fresh", "_gathering", "_holder", "_idle_since",
-                 "_is_due", "_is_feeding", "_is_held", "_is_over", "_is_paused", "_said_goodbye", "_state", "_taken",
-                 "_written", "after_host", "before_host", "blocked", "clients", "connection_auth", "is_judged",
-                 "is_trace_trusted", "is_trusted", "peer", "session", "settings", "timer", "transport", "verified")  # fmt: skip
+    __slots__ = ("_age_at", "_by", "_cut_at", "_departure", "_fresh", "_gathering", "_holder", "_idle_since", "_is_due",
+                 "_is_feeding", "_is_held", "_is_over", "_is_paused", "_said_goodbye", "_state", "_taken", "_written",
+                 "blocked", "client", "clients", "session", "settings", "transport")  # fmt: skip
 
     transport: asyncio.Transport  # set by connection_made()
     session: Session  # likewise
@@ -117,7 +115,6 @@ class ClientConnection(SessionHandler):
         self.settings = holder.held
         self._holder = holder
         self.clients = clients
-        self._address = address
         self._state = OPEN
         self._is_feeding = False
         self._fresh: list[tuple[Stream, RequestHead, bool]] = []  # requests that are to begin
@@ -133,13 +130,8 @@ class ClientConnection(SessionHandler):
         self._cut_at = NEVER  # when that has taken too long
         self._written = 0  # bytes
         self._taken = 0  # bytes of them at the last look
-        self.peer = ""
-        self.before_host = self.after_host = b""
-        self.is_trusted = self.is_judged = self.is_trace_trusted = False
-        self.verified: VerifiedClient | None = None
-        self.connection_auth: ConnectionAuth | None = None  # upstreams whose PROXY header names this client
         self.blocked: set[ClientStream] = set()  # streams that wait for room
-        self.timer = ConnectionTimer(self)
+        self.client = ConnectionClient(self, address)
         self._by = by  # the connection's own deadline
 
     # --- the connection -------------------------------------------------------------------------------
@@ -148,14 +140,7 @@ class ClientConnection(SessionHandler):
         self.transport = transport  # type: ignore[assignment]  # it is a full Transport
         settings = self.settings
         worker = settings.worker
-        name = transport.get_extra_info("peername") if self._address is None else self._address
-        if type(name) is tuple and len(name) == 2:
-            self.peer, self._address = name  # the port alone: a tuple weighs more than all else of it
-        else:
-            self.peer = other_address(name)
-        if settings.listener.verifies_clients:
-            self.verified = VerifiedClient(transport.get_extra_info("ssl_object"))
-        self._set_forwarding()
+        self.client.introduce(settings, True, transport)
         worker.connections.add(self)
         worker.row.cells[counters.CONNECTIONS] += 1
         now = monotonic()
@@ -174,21 +159,7 @@ class ClientConnection(SessionHandler):
 
     @property
     def client_address(self) -> str:
-        return self.peer
-
-    def _set_forwarding(self) -> None:
-        """Make the lines added to every request that name the client to a backend."""
-        settings, peer = self.settings, self.peer
-        self.before_host, self.after_host = settings.client_lines(peer)
-        if settings.via:
-            self.before_host = self.before_host.replace(VIA, VIA_HTTP2, 1)
-        self.is_trusted = self.is_judged = settings.trusted is not None and settings.trusted.has(peer)
-        if self.verified is not None:
-            self.before_host = self.verified.lines + self.before_host
-            self.is_judged = True
-        if settings.tracer is not None:
-            self.is_trace_trusted = settings.tracer.trusted.has(peer)
-            self.is_judged = True
+        return self.client.peer
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = GONE
@@ -199,11 +170,11 @@ class ClientConnection(SessionHandler):
             self.clients.leave()
         is_bug = exc is not None and not isinstance(exc, OSError)
         self._end_streams(is_bug=is_bug)
-        worker.wheel.forget(self.timer)
-        self.timer.deadline = NEVER
-        if self.connection_auth is not None:
-            self.connection_auth.close()
-        self.timer.connection = None  # each holds the other: else they would wait for the garbage collector
+        worker.wheel.forget(self.client)
+        self.client.deadline = NEVER
+        if self.client.connection_auth is not None:
+            self.client.connection_auth.close()
+        self.client.connection = None  # each holds the other: else they would wait for the garbage collector
         self.session.handler = _NOBODY
 
     def _end_streams(self, *, is_bug: bool = False) -> None:
@@ -356,7 +327,7 @@ class ClientConnection(SessionHandler):
         if successor is not None:  # use the settings of the last reload from this request on
             self._holder = successor
             self.settings = successor.held
-            self._set_forwarding()
+            self.client.introduce(self.settings, True)
         settings = self.settings
         if self._departure is None:
             self._by = NEVER
@@ -370,7 +341,7 @@ class ClientConnection(SessionHandler):
 
     def on_malformed(self, detail: str) -> None:
         """A request that can't be read, and was reset: it is counted and logged as one that is answered 400."""
-        refusal(self.settings, ProtocolError(400, Why.BAD_REQUEST, detail), b"", self.peer, 0.0)
+        refusal(self.settings, ProtocolError(400, Why.BAD_REQUEST, detail), b"", self.client.peer, 0.0)
 
     def on_content(self, stream: Stream, content: bytes, *, ends: bool) -> None:
         if self._fresh:
@@ -422,7 +393,9 @@ class ClientConnection(SessionHandler):
         is_flood = code == ENHANCE_YOUR_CALM
         worker.row.cells[counters.WHY + (Why.HTTP2_FLOOD if is_flood else Why.HTTP2_ERROR)] += 1
         kind = detail if is_flood else "error"  # there are a dozen words for floods, and others without end
-        worker.http2_ended(kind, f"listener {settings.listener.name}: the HTTP/2 connection of {self.peer} is ended: {detail}")
+        worker.http2_ended(
+            kind, f"listener {settings.listener.name}: the HTTP/2 connection of {self.client.peer} is ended: {detail}"
+        )
         self._end_streams()
 
     # --- calls from the streams -----------------------------------------------------------------------
@@ -447,15 +420,15 @@ class ClientConnection(SessionHandler):
     def _wait_until(self, by: float, now: float) -> None:
         """The connection's own deadline is this one."""
         self._by = by
-        if by < self.timer.deadline:
+        if by < self.client.deadline:
             self.look_by(by, now)
 
     def look_by(self, by: float, now: float) -> None:
         """Look at all deadlines then, which is earlier than was known."""
-        timer = self.timer
-        timer.deadline = by
-        if by < timer.looked_at:
-            self.settings.worker.wheel.watch(timer, now)
+        client = self.client
+        client.deadline = by
+        if by < client.looked_at:
+            self.settings.worker.wheel.watch(client, now)
 
     def wrote(self, stream: Stream) -> None:
         """Content of this one is written, or held until its client takes it."""
@@ -481,19 +454,14 @@ class ClientConnection(SessionHandler):
 
     def own(self, upstream: Upstream) -> ConnectionAuth:
         """Reserve `upstream`: its PROXY header names this client."""
-        if self.connection_auth is None:
-            self.connection_auth = ConnectionAuth(self)
-        self.connection_auth.claim(upstream)
-        return self.connection_auth
+        if self.client.connection_auth is None:
+            self.client.connection_auth = ConnectionAuth(self)
+        self.client.connection_auth.claim(upstream)
+        return self.client.connection_auth
 
     def proxy_header(self, version: str) -> bytes:
         """The PROXY header that names this connection."""
-        peer = self._address
-        if type(peer) is int:
-            peer = (self.peer, peer)
-        elif peer is None:
-            peer = self.transport.get_extra_info("peername")
-        return header(version, peer, self.transport.get_extra_info("sockname"))
+        return self.client.proxy_header_on(self.transport, version)
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -514,10 +482,10 @@ class ClientConnection(SessionHandler):
         earliest = self._by
         for owner in owners:
             earliest = min(earliest, owner.deadline)
-        timer = self.timer
-        timer.deadline = earliest
-        if earliest < timer.looked_at:  # one that has just been moved far off has put the timer there
-            self.settings.worker.wheel.watch(timer, now)
+        client = self.client
+        client.deadline = earliest
+        if earliest < client.looked_at:  # one that has just been moved far off has put it there
+            self.settings.worker.wheel.watch(client, now)
 
     def _expire(self, now: float) -> None:
         """The connection's own deadline has passed."""

@@ -20,6 +20,7 @@ from balance.http2.request_head import RequestHead
 from balance.http2.stream import Stream
 from balance.log_lines.access_record import AccessValues
 from balance.model import Why
+from balance.proxy.http.ends.connected_client import ConnectedClient
 from balance.proxy.http.ends.exchange_client import ExchangeClient
 from balance.proxy.http.error_replies import options_reply, refusal
 from balance.proxy.http.exchange.exchange import Exchange
@@ -59,15 +60,11 @@ class ClientStream(ExchangeClient):
                  "_untaken", "_waits_for_own", "connection", "stream_writer")  # fmt: skip
 
     def __init__(self, connection: ClientConnection, stream: Stream) -> None:
-        ExchangeClient.__init__(self, connection.settings)
+        ConnectedClient.__init__(self)
+        self.settings = connection.settings
+        self.is_write_paused = False
         self.connection = connection
-        self.peer = connection.peer
-        self.before_host, self.after_host = connection.before_host, connection.after_host
-        self.is_trusted = connection.is_trusted
-        self.is_judged = connection.is_judged
-        self.is_trace_trusted = connection.is_trace_trusted
-        self.verified = connection.verified
-        self.connection_auth = connection.connection_auth
+        self.be_as(connection.client)
         self.writer = self.stream_writer = StreamWriter(connection, stream)
         self._stream = stream
         self._exchange: Exchange | None = None
@@ -266,7 +263,7 @@ class ClientStream(ExchangeClient):
             deadline = self._total_at
         self.deadline = deadline
         connection = self.connection
-        if deadline < connection.timer.deadline:
+        if deadline < connection.client.deadline:
             connection.look_by(deadline, now)
 
     def limit_total(self, at: float) -> None:

@@ -6,36 +6,24 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from balance.log_lines.access_record import AccessValues
+from balance.proxy.http.ends.connected_client import ConnectedClient
 from balance.proxy.http.ends.message_writer import MessageWriter
 from balance.proxy.listener_settings import ListenerSettings
-from balance.proxy.net.timer_wheel import NEVER, Timed
-from balance.proxy.tls.verified_client import VerifiedClient
 from balance.runtime.lease import Lease
 
 if TYPE_CHECKING:
-    from balance.proxy.http.connection_auth import ConnectionAuth
     from balance.proxy.http.upstream import Upstream
 
 
-class ExchangeClient(Timed):
+class ExchangeClient(ConnectedClient):
     """What an exchange asks of its client. The wheel calls expire() at the deadline."""
 
-    __slots__ = ("after_host", "before_host", "connection_auth", "is_judged", "is_trace_trusted", "is_trusted",
-                 "is_write_paused", "peer", "settings", "verified", "writer")  # fmt: skip
+    __slots__ = ("is_write_paused", "settings", "writer")
 
-    writer: MessageWriter  # set when there is a transport
-    is_trace_trusted: bool  # set while tracing is on: the traces of this peer are gone on with
-
-    def __init__(self, settings: ListenerSettings) -> None:
-        self.deadline = self.looked_at = NEVER  # Timed.__init__() in line
-        self.settings = settings
-        self.peer = ""  # its address
-        self.before_host = self.after_host = b""  # lines added to every request, around the value of Host
-        self.is_trusted = False  # the peer is a trusted proxy
-        self.is_judged = False  # that, its certificate counts, tracing is on or it may call gRPC: there is more to do
-        self.verified: VerifiedClient | None = None  # where certificates of clients count
-        self.is_write_paused = False
-        self.connection_auth: ConnectionAuth | None = None  # once a request or reply uses it
+    # Set by who inherits: calls at the start of a connection count, and an __init__() here would be one more.
+    settings: ListenerSettings
+    is_write_paused: bool
+    writer: MessageWriter  # when there is a transport
 
     @abstractmethod
     def pause_reading(self) -> None:
