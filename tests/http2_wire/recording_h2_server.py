@@ -4,49 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
-from types import TracebackType
 
 from h2 import events, exceptions
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from recording_server import Seen
+from threaded_server import ThreadedServer
 
 
-class RecordingH2Server:
+class RecordingH2Server(ThreadedServer):
     """Answers each whole request with its method and target; `/slow/…` when `released` is set. Speaks HTTP/2 alone."""
 
     def __init__(self) -> None:
         self.requests: list[Seen] = []
         self.garbage: list[bytes] = []
         self.resets: list[tuple[bytes, int]] = []  # target, code
-        self.connections = 0
-        self.released = threading.Event()
-        self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        ThreadedServer.__init__(self)  # last, as it serves from then on
 
-    def __enter__(self) -> RecordingH2Server:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.released.set()
-        for sock in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._sockets.append(sock)
-                number, self.connections = self.connections, self.connections + 1
-                threading.Thread(target=self._serve, args=(sock, number), daemon=True).start()
-
-    def _serve(self, sock: socket.socket, number: int) -> None:
+    def serve(self, sock: socket.socket, number: int) -> None:
         connection = H2Connection(H2Configuration(client_side=False, header_encoding=None))
         connection.initiate_connection()
         streams: dict[int, Seen] = {}

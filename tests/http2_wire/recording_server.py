@@ -7,7 +7,8 @@ import re
 import socket
 import threading
 from dataclasses import dataclass, field
-from types import TracebackType
+
+from threaded_server import ThreadedServer
 
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/1\.1")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*")
@@ -33,7 +34,7 @@ class Broken(Exception):
     """What was read is no request."""
 
 
-class RecordingServer:
+class RecordingServer(ThreadedServer):
     """Answers each request with its method and target, and with those of its fields whose names begin with x-echo.
 
     `/early/…` is answered at its head; `/two/…` twice; `/slow/…` when `released` is set.
@@ -42,34 +43,10 @@ class RecordingServer:
     def __init__(self) -> None:
         self.requests: list[Seen] = []
         self.garbage: list[bytes] = []
-        self.connections = 0
-        self.released = threading.Event()
         self._lock = threading.Lock()
-        self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        ThreadedServer.__init__(self)  # last, as it serves from then on
 
-    def __enter__(self) -> RecordingServer:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.released.set()
-        for sock in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._sockets.append(sock)
-                number, self.connections = self.connections, self.connections + 1
-                threading.Thread(target=self._serve, args=(sock, number), daemon=True).start()
-
-    def _serve(self, sock: socket.socket, number: int) -> None:
+    def serve(self, sock: socket.socket, number: int) -> None:
         reader = sock.makefile("rb")
         with contextlib.suppress(OSError, ValueError), sock, reader:
             while True:

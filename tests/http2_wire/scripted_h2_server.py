@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 from collections.abc import Callable
-from types import TracebackType
 
 import hpack
+from threaded_server import ThreadedServer
 
 from balance.http2 import frames
 from balance.http2.frames import ACK, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PREFACE, SETTINGS, frame
@@ -24,38 +23,16 @@ def answer(stream: int, content: bytes) -> bytes:
     return frame(HEADERS, END_HEADERS, stream, encode([(b":status", b"200")])) + data_frame(stream, content, ends=True)
 
 
-class ScriptedH2Server:
+class ScriptedH2Server(ThreadedServer):
     """`scripts`: by target, what is written for a stream's whole request; others are answered with their target."""
 
     def __init__(self) -> None:
         self.scripts: dict[bytes, Callable[[int], bytes]] = {}
         self.targets: list[bytes] = []
-        self.connections = 0
         self.opening = frames.settings([])  # what each connection begins with
-        self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        ThreadedServer.__init__(self)  # last, as it serves from then on
 
-    def __enter__(self) -> ScriptedH2Server:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for sock in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._sockets.append(sock)
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock: socket.socket) -> None:
+    def serve(self, sock: socket.socket, number: int) -> None:
         reader = sock.makefile("rb")
         decoder = hpack.Decoder()
         targets: dict[int, bytes] = {}
