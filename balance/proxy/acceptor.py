@@ -140,7 +140,7 @@ class Acceptor:
         self.sock = sock
         self._next = system_calls.accepting(sock)
         self.clients = clients
-        self.callers: set[Caller] = set()  # connections at a step that waits
+        self.callers = worker.callers
         self._worker = worker
         self._own_steps = self._steps = tuple(steps)
         self._tls = tls
@@ -245,14 +245,15 @@ class Acceptor:
             self._settings.held.is_closing = is_crowded or self._is_closed or self._worker.is_draining
 
     def close(self) -> None:
-        """Accept what is in the backlog, if there is room, then stop. Connections end after their request or session."""
+        """Accept what is in the backlog, if there is room, then stop. Connections end after their request or session.
+
+        Those at a step go on: a client that has connected is about to say hello.
+        """
         if self._is_closed:
             return
         while self._accept(MAX_BURST) == MAX_BURST:
             pass
         self._is_closed = True
-        for caller in tuple(self.callers):
-            caller.refuse()
         self._wait_no_more()
         self.clients.acceptors.discard(self)
         self._worker.loop.remove_reader(self.sock)

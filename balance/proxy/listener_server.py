@@ -226,7 +226,8 @@ class ListenerServer:
     async def drain(self, timeout_s: float) -> int:
         """Stop accepting, wait for what is under way, cut the rest after `timeout_s`. Returns how many were cut.
 
-        Idle connections are closed when HASTE_S or less is left. The close is announced shortly before the deadline.
+        Idle connections are closed when HASTE_S or less is left, and FIRST_REQUEST_S later new ones that have said nothing.
+        The close is announced shortly before the deadline.
         """
         worker = self._worker
         for acceptor in self._acceptors.values():
@@ -240,7 +241,7 @@ class ListenerServer:
         began, spread_s = inf, 0.0  # closing of idle connections
         waiting: list[Drainable] = []
         count = 0
-        while worker.connections and (now := monotonic()) < self._drained_by:
+        while (worker.connections or worker.callers) and (now := monotonic()) < self._drained_by:
             left_s = self._drained_by - now
             if began == inf and left_s <= HASTE_S:
                 began, spread_s = now, min(SPREAD_S, left_s / 10)
@@ -255,10 +256,13 @@ class ListenerServer:
                 del waiting[keep:]
             for connection in turn:
                 connection.drain(is_patient=now < began + FIRST_REQUEST_S)
+            if now >= began + FIRST_REQUEST_S:
+                self._refuse_callers()
             if now >= self._announce_close_at:
                 for connection in list(worker.connections):
                     connection.announce_close()
             await asyncio.sleep(TICK_S)
+        self._refuse_callers()
         left = list(worker.connections)
         for connection in left:
             connection.cut()
@@ -275,6 +279,11 @@ class ListenerServer:
             self._row.cells[counters.LOG_LINES_LOST] += worker.access.take_lost()
         worker.close()
         return len(left)
+
+    def _refuse_callers(self) -> None:
+        """Close connections that have not said what their listener must know before it takes them."""
+        for caller in tuple(self._worker.callers):
+            caller.refuse()
 
     def _tick(self) -> None:
         now = monotonic()

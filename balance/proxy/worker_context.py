@@ -25,6 +25,7 @@ from balance.proxy.net.job_threads import JobThreads
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
 from balance.proxy.net.transport_poll import TransportPoll
 from balance.proxy.net.turns import Turns
+from balance.proxy.preread import Caller
 from balance.proxy.tracing.tracer import Tracer
 from balance.proxy.warning_throttle import NO_REQUEST, RequestIds, ThrottledWarning, about, log
 from balance.runtime import counters
@@ -103,6 +104,7 @@ class WorkerContext:
         "blocked",
         "blocks",
         "buffered",
+        "callers",
         "connections",
         "copy_queues",
         "descriptors",
@@ -155,6 +157,7 @@ class WorkerContext:
         self.response_reader = ResponseReader()
         self.tolerant_reader = ResponseReader(is_tolerant=True)
         self.connections: set[Drainable] = set()
+        self.callers: set[Caller] = set()  # connections at a step that waits, which have no transport yet
         self.authorizers: dict[str, HasIdle] = {}  # by pool, see authorizing.authorizer
         self.copy_queues: dict[str, HasIdle] = {}  # by mirror, see mirroring.copy_queue
         self.settings_in_use: weakref.WeakSet[Holder[Any]] = weakref.WeakSet()  # each holds a Closable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
 from rawclient import get, ok
@@ -16,11 +17,13 @@ from balance.proxy.preread import Caller, PrereadResult, Step
 LISTENS = ["127.0.0.1", "unix"]
 
 
-async def opened(stage: Stage, *steps: Step, listen: str = "127.0.0.1", mode: Mode = Mode.HTTP) -> None:
+async def opened(
+    stage: Stage, *steps: Step, listen: str = "127.0.0.1", mode: Mode = Mode.HTTP, client_header_s: float = 0.3
+) -> None:
     """As `open`, with steps before the transport."""
     stage.backend(serve(ok()))
     path = str(stage.folder / "front.sock")
-    await stage.open(mode=mode, listen=path if listen == "unix" else listen, timeouts=Timeouts(client_header_s=0.3))
+    await stage.open(mode=mode, listen=path if listen == "unix" else listen, timeouts=Timeouts(client_header_s=client_header_s))
     (acceptor,) = stage.listener_server._acceptors.values()
     acceptor._steps = steps
 
@@ -81,13 +84,34 @@ async def test_whoever_sends_nothing_or_goes_is_not_waited_for(stage: Stage, lis
     await until(lambda: not stage.worker.descriptors.clients)
 
 
-async def test_a_drain_does_not_wait_for_whoever_is_at_a_step(stage: Stage) -> None:
-    await opened(stage, knows_a_line([]))
+async def test_a_drain_does_not_wait_for_whoever_says_nothing_at_a_step(stage: Stage) -> None:
+    await opened(stage, knows_a_line([]), client_header_s=600.0)
     client = await stage.client()
     await until(lambda: stage.worker.descriptors.clients == 1)
-    assert await stage.listener_server.drain(5.0) == 0
+    assert await stage.listener_server.drain(30.0) == 0
     assert await client.ending() in ("eof", "reset")
     assert not stage.worker.descriptors.clients
+
+
+async def test_who_has_connected_before_a_drain_is_served(stage: Stage) -> None:
+    await opened(stage, knows_a_line([]), client_header_s=600.0)
+    client = await stage.client()
+    await until(lambda: stage.worker.descriptors.clients == 1)
+    draining = asyncio.ensure_future(stage.listener_server.drain(600.0))
+    await until(lambda: stage.worker.is_draining)
+    await client.send(get())
+    reply = await client.reply()
+    assert (reply.body, reply.get("connection")) == (b"ok", "close")
+    assert await draining == 0
+
+
+async def test_who_has_connected_is_served_when_his_listener_goes(stage: Stage) -> None:
+    await opened(stage, knows_a_line([]), client_header_s=600.0)
+    client = await stage.client()
+    await until(lambda: stage.worker.descriptors.clients == 1)
+    await stage.reload(replace(stage.snapshot.config, listeners=()), sockets=[])
+    await client.send(get())
+    assert (await client.reply()).body == b"ok"
 
 
 async def test_a_step_may_say_where_a_client_really_comes_from(stage: Stage) -> None:
