@@ -1,1 +1,1 @@
-"""What the supervisor does over many turns: reload, rolling restart, upgrade; one at a time."""
+"""What the supervisor does over many turns: reload, rolling restart, upgrade; one at a time. How configurations are loaded."""

@@ -11,6 +11,7 @@ import pickle
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from balance.config.model import Config
 from balance.config.overrides.runtime_overrides import RuntimeChange
@@ -70,28 +71,20 @@ def _in_child(work: Callable[[], bytes]) -> bytes:
     """What `work` returns in a forked process; nothing where that fails."""
     read_end, write_end = os.pipe()
     parent = os.getpid()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # a Ctrl-C that comes now would leave the child behind
     try:
         pid = os.fork()
     except OSError:
         os.close(read_end)
         os.close(write_end)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return b""
     if pid == 0:
-        status = 1
-        try:
-            from balance.process.os_calls import set_parent_death_signal
-
-            set_parent_death_signal(parent, signal.SIGKILL)  # reading a pipe or a network share may block for ever
-            os.close(read_end)
-            with open(write_end, "wb") as file:
-                file.write(work())
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(write_end)
-    packet = b""
+        _answer_and_exit(work, read_end, write_end, parent, mask)
     try:
+        os.close(write_end)
         with open(read_end, "rb") as file:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             packet = file.read()
     except BaseException:  # Ctrl-C: it may be told to the child as well, or not
         os.kill(pid, signal.SIGKILL)
@@ -99,3 +92,21 @@ def _in_child(work: Callable[[], bytes]) -> bytes:
     finally:
         _, status = os.waitpid(pid, 0)
     return packet if status == 0 else b""
+
+
+def _answer_and_exit(
+    work: Callable[[], bytes], read_end: int, write_end: int, parent: int, mask: set[int | signal.Signals]
+) -> NoReturn:
+    """In the child. What is raised here is raised in the parent again, and is told there."""
+    status = 1
+    try:
+        from balance.process.os_calls import set_parent_death_signal
+
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        set_parent_death_signal(parent, signal.SIGKILL)  # reading a pipe or a network share may block for ever
+        os.close(read_end)
+        with open(write_end, "wb") as file:
+            file.write(work())
+        status = 0
+    finally:
+        os._exit(status)
