@@ -12,7 +12,7 @@ import uvloop
 from bench_peers import Server
 
 from balance.cli.bench.connection import error_kind
-from balance.cli.bench.histogram import Histogram
+from balance.cli.bench.histogram import Histogram, highest_of
 from balance.cli.bench.load import PORTION, Load, merged
 from balance.cli.bench.plan import Plan, Target
 
@@ -88,11 +88,11 @@ def test_a_stall_is_seen_by_all_who_would_have_asked_meanwhile(rate: float | Non
     def answer(data: bytes) -> bytes:
         if stalled["left"]:
             stalled["left"] = 0
-            time.sleep(0.2)
+            time.sleep(0.5)  # far longer than a busy machine holds one up
         return data
 
     load, _ = run(answer, requests=400, connections=2, rate=rate)
-    slow = sum(count for bucket, count in latencies(load).counts.items() if bucket > 16_000)  # 16 ms and more
+    slow = sum(count for bucket, count in latencies(load).counts.items() if highest_of(bucket) > 200_000_000)
     assert slow <= 2 if rate is None else slow >= 150
     assert load.replies == 400
 
