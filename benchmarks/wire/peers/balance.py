@@ -56,7 +56,7 @@ STAGES = (
 """
 )
 
-# No tickets, here and for the others: every connection is a whole handshake.
+# No tickets, here and for the others: every connection is a whole handshake, and nobody makes what nobody takes.
 TLS = "tls: {{enabled: true, cert_file: {pem}, key_file: {pem}, session_tickets: false}}"
 
 PROBES = {Mode.HTTP: "  type: http\n  path: /1k", Mode.TCP: "  type: tcp"}  # as HAProxy checks in the same mode

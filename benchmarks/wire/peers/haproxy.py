@@ -66,7 +66,17 @@ backend other
   mode http
   server b 127.0.0.1:9"""
 
+# Without tickets it still gives out two of TLS 1.3, as nginx does, and has no setting of its own against it.
 TLS = " ssl crt {pem} alpn {alpn} no-tls-tickets"
+OPENSSL = """\
+openssl_conf = all
+[all]
+ssl_conf = contexts
+[contexts]
+system_default = server
+[server]
+NumTickets = 0
+"""
 
 TCP = """\
   mode tcp"""
@@ -101,4 +111,5 @@ class Haproxy:
             stages=STAGES if site.stages else "",
             other=OTHER if site.stages else "",
         )
-        return ["haproxy", "-db", "-f", str(site.write(f"{self.name}.cfg", text))]
+        command = ["haproxy", "-db", "-f", str(site.write(f"{self.name}.cfg", text))]
+        return ["env", f"OPENSSL_CONF={site.write('openssl.cnf', OPENSSL)}", *command] if site.certificate else command
