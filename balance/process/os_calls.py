@@ -17,7 +17,7 @@ NAME_BYTES = 15
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
-# What uvloop sets aside for each TLS connection, to use the first kilobytes of; no read is as long.
+# What uvloop sets aside for each TLS connection, those to backends, to use the first kilobytes of; no read is as long.
 TLS_BUFFER_BYTES = 256 * 1024
 SPARE_BYTES = 4 << 20  # free memory at the end of the heap that is kept
 

@@ -3,8 +3,8 @@
 A reload may make it lead to another listener. libuv's own server closes connections for which it has no descriptor. This one
 accepts nothing that can't be served: while descriptors or `max_clients` are used up, connections wait in the kernel's backlog,
 as with nginx and HAProxy; with SO_REUSEPORT that is this worker's own backlog. What must be known before the first byte (PROXY
-header, ClientHello) is a step between accept() and the transport: see `preread`. Plain connections go to the worker's
-TransportPoll; with TLS uvloop makes the transport.
+header, ClientHello) is a step between accept() and the transport: see `preread`. Connections go to the
+worker's TransportPoll, with TLS as without.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import logging
 import os
 import socket
 import weakref
-from collections.abc import Coroutine, Sequence
-from functools import partial
+from collections.abc import Sequence
 from time import monotonic
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from balance.holder import Holder
 from balance.model import Mode
@@ -35,16 +34,15 @@ from balance.proxy.net.timer_wheel import TimerWheel
 from balance.proxy.preread import Caller, Step
 from balance.proxy.proxy_header import ProxyHeaderStep
 from balance.proxy.tcp.session import Downstream
-from balance.proxy.tls.handshake import MIN_HANDSHAKE_S, SHUTDOWN_S, Handshake
+from balance.proxy.tls.handshake import Handshake
 from balance.proxy.tls.hello_step import HelloStep, SniStep
+from balance.proxy.tls.tls_transport import TlsTransport
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
 from balance.runtime.snapshot import Listener
 from balance.tls.contexts import ListenerTls
 
 log: Final = logging.getLogger("balance.worker")
-
-Making = Coroutine[Any, Any, Any]  # makes a transport
 
 _AF_UNIX: Final = int(socket.AF_UNIX)
 BACKLOG: Final = 4096
@@ -78,28 +76,10 @@ def _are_judged_anew(before: ListenerTls | None, now: ListenerTls | None) -> boo
     return before.settings.verifies_clients or now.settings.verifies_clients
 
 
-class _Accepted:
-    """Stands in for the socket of a connection that begins TLS: uvloop takes its descriptor; a socket object costs 1 us."""
-
-    __slots__ = ("family", "fd", "type")
-
-    def __init__(self, family: int) -> None:
-        self.family = family
-        self.type = int(socket.SOCK_STREAM)
-        self.fd = -1
-
-    def fileno(self) -> int:
-        return self.fd
-
-    def close(self) -> None:
-        """Nothing: the transport closes the descriptor."""
-
-
 class Acceptor:
     """See the module. Its connections have its ListenerSettings, and change to newer ones at their next request."""
 
     __slots__ = (
-        "_accepted",
         "_access",
         "_burst",
         "_calm",
@@ -107,7 +87,6 @@ class Acceptor:
         "_guard",
         "_header_step",
         "_is_closed",
-        "_is_native",
         "_listener",
         "_may_be_http2",
         "_next",
@@ -151,8 +130,6 @@ class Acceptor:
         self._calm = 0
         self._said_at: dict[str, float] = {}  # by what was said
         self._family = int(sock.family)
-        self._accepted = _Accepted(self._family)
-        self._is_native = type(worker.loop).__module__.startswith("uvloop")
         self._listener = listener
         self._may_be_http2 = False
         self._access = self._access_now()  # None: everybody may connect
@@ -385,40 +362,19 @@ class Acceptor:
 
     def _secure(self, caller: Caller, fd: int) -> None:
         """Begin a TLS handshake. The protocol's connection_made() is called at its end."""
-        handshake = Handshake(self._worker, self._place, caller.secured, fd, other_address(caller.address))
-        making = self._worker.loop.connect_accepted_socket(
-            cast(Any, partial(self._client, caller.address)),
-            self._socket_of(fd),
-            ssl=cast(Any, handshake),
-            ssl_handshake_timeout=max(caller.ends_at - monotonic(), MIN_HANDSHAKE_S),
-            ssl_shutdown_timeout=SHUTDOWN_S,
-        )
+        address, poll = caller.address, self._worker.plain
+        handshake = Handshake(self._worker, self._place, caller.secured, other_address(address))
+        transport = TlsTransport(poll, handshake, self._client(address), caller.ends_at)
         try:
-            waiter: asyncio.Future[Any] = making.send(None)
-        except BaseException:
+            poll.accepted(self._family, fd, transport)
+        except OSError as error:  # no descriptor or memory to watch it with
+            reset_accepted(fd)
+            handshake.ended(error)
+            self._say_unwatched(error)
+        except BaseException as error:
             os.close(fd)
-            handshake.ended(None)
+            handshake.ended(error)
             raise
-        handshake.waiter = waiter
-        waiter.add_done_callback(partial(self._secured, making, handshake))
-
-    def _secured(self, making: Making, handshake: Handshake, _: asyncio.Future[Any]) -> None:
-        failure: BaseException | None = None
-        try:
-            making.send(None)
-        except StopIteration:
-            pass
-        except (Exception, asyncio.CancelledError) as error:
-            failure = error
-        handshake.ended(failure)
-
-    def _socket_of(self, fd: int) -> Any:
-        if self._is_native:
-            self._accepted.fd = fd
-            return self._accepted
-        accepted = socket.socket(self.sock.family, socket.SOCK_STREAM, fileno=fd)
-        accepted.setblocking(False)
-        return accepted
 
     def _begin(self, fd: int, address: Any, listener: Listener | None = None) -> None:
         """Begin a connection without TLS. `listener` is there where SNI leads to another pool than the acceptor's own."""

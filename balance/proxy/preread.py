@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Final, Protocol
 
+from balance.proxy.net import system_calls
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 
 _AF_UNIX: Final = int(socket.AF_UNIX)
@@ -56,15 +57,17 @@ class Host(Protocol):
 class Caller(Timed):
     """A connection that was accepted and has no transport yet. A step may change its `address`: a PROXY header does."""
 
-    __slots__ = ("_host", "_is_watched", "_peeked", "_steps", "_timer", "address", "ends_at", "is_admitted", "listener",
-                 "on_timeout", "place", "secured", "sock")  # fmt: skip
+    __slots__ = ("_family", "_fd", "_host", "_is_watched", "_peeked", "_sock", "_steps", "_timer", "address", "ends_at",
+                 "is_admitted", "listener", "on_timeout", "place", "secured")  # fmt: skip
 
     def __init__(self, host: Host, fd: int, address: Any, steps: Sequence[Step], place: Any = None) -> None:
         """`fd` does not block. `place` is where it is counted already, if it is."""
         Timed.__init__(self)
-        self.sock = socket.socket(_family_of(address), socket.SOCK_STREAM, 0, fileno=fd)  # which asks the kernel less
+        self._fd = fd
+        self._sock: socket.socket | None = None
         self.address = address  # None: nobody's, a connection of a proxy itself
         self.is_admitted = False  # a step has let the peer in, and reads
+        self._family = _family_of(address)
         self._host = host
         self._steps = list(steps)
         self._peeked = 0
@@ -85,14 +88,21 @@ class Caller(Timed):
         self._host.callers.add(self)
         self._go_on()
 
+    @property
+    def sock(self) -> socket.socket:
+        """Its socket object, which costs a system call, and is not asked for where all has come already."""
+        if self._sock is None:
+            self._sock = socket.socket(self._family, socket.SOCK_STREAM, 0, fileno=self._fd)  # which asks the kernel less
+        return self._sock
+
     def peek(self, most: int) -> bytes | None:
         """Up to `most` bytes that have come, without consuming them; None at the end of the stream or on an error."""
         try:
-            data = self.sock.recv(most, socket.MSG_PEEK)
-        except BlockingIOError:
-            return b""
+            data = system_calls.peek(self._fd, most)
         except OSError:
             return None
+        if data is None:
+            return b""
         self._peeked = len(data)
         return data or None
 
@@ -121,7 +131,7 @@ class Caller(Timed):
     def refuse(self) -> None:
         """Close the connection, unless the steps are over."""
         if self._leave():
-            self.sock.close()
+            system_calls.close(self._fd, self._sock)
             self._host.refused(self)
 
     def _go_on(self) -> None:
@@ -137,7 +147,9 @@ class Caller(Timed):
             del self._steps[0]
         if verdict is PrereadResult.PASS:
             if self._leave():
-                self._host.adopt(self, self.sock.detach())
+                if self._sock is not None:
+                    self._sock.detach()
+                self._host.adopt(self, self._fd)
         elif verdict is PrereadResult.REFUSE:
             self.refuse()
         else:
@@ -146,7 +158,7 @@ class Caller(Timed):
     def _await_more(self) -> None:
         """Wait for more bytes. The peeked ones keep the socket readable, so SO_RCVLOWAT is set to one more than those."""
         loop = self._host.loop
-        if self.sock.family == socket.AF_UNIX:
+        if self._family == _AF_UNIX:
             self._timer = loop.call_later(ASK_AGAIN_S, self._go_on)
             return
         with contextlib.suppress(OSError):

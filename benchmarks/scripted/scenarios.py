@@ -117,18 +117,19 @@ def tls_keep_alive(replied: tuple[bytes, ...] = (REPLY,)) -> Run:
     site = Site(TLS)
     settings, there, upstream = site.http()
     connection = TlsClients(site, settings).connected()
-    here = connection.transport
     records = deque(connection.encrypted(GET) for _ in range(MANY_RECORDS))
 
     def run(times: int) -> None:
-        before, passed = here.size, there.size
+        before, passed = connection.size, there.size
         while len(records) < times:
             records.append(connection.encrypted(GET))
         for _ in range(times):
-            connection.give(records.popleft())
+            connection.here.data_received(records.popleft())
             for piece in replied:
                 upstream.data_received(piece)
-        _expect(here.size - before >= times * sum(map(len, replied)), "encrypted replies")
+                connection.turn_ends()
+            connection.take()
+        _expect(connection.size - before >= times * sum(map(len, replied)), "encrypted replies")
         _expect(there.size - passed >= times * len(GET), "requests")
 
     return run
@@ -140,18 +141,14 @@ def tls_handshake() -> Run:
     settings, _, _ = site.http()
     clients = TlsClients(site, settings)
 
-    async def handshakes(times: int) -> None:
+    def run(times: int) -> None:
         before = site.worker.row.cells[counters.TLS_HANDSHAKES]
         for _ in range(times):
-            connection = clients.connected()
-            await asyncio.sleep(0)
-            connection.here.connection_lost(None)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            clients.connected().close()
         _expect(site.worker.row.cells[counters.TLS_HANDSHAKES] - before == times, "handshakes")
         _expect(not site.worker.connections, "no connection left")
 
-    return lambda times: clients.loop.run_until_complete(handshakes(times))
+    return run
 
 
 def websocket_frame() -> Run:

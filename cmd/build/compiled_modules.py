@@ -44,8 +44,6 @@ LEFT_OUT: dict[str, str] = {
     "balance.proxy.listener_server": "runs at ticks and reloads",
     "balance.proxy.net.tls_dial": "its TLS object inherits from ssl.SSLObject, a Python class",
     "balance.proxy.net.system_calls.pure_calls": "the compiled build has native_calls in its place, see NATIVE",
-    "balance.proxy.tls.handshake": "stands in for an SSLContext by its __class__; inherits from RecordFeed",
-    "balance.proxy.tls.record_feed": "inherits from ssl.SSLObject, a Python class, and each object replaces methods of it",
     "balance.proxy.tracing.exporter": "spans are sent in batches, by other people's protocol libraries",
     "balance.proxy.tracing.otlp_grpc": "spans are sent in batches, by other people's protocol libraries",
     "balance.proxy.tracing.otlp_http": "spans are sent in batches, by other people's protocol libraries",

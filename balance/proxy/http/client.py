@@ -29,7 +29,7 @@ from balance.proxy.http.upgrade import open_tunnel
 from balance.proxy.http.upstream import Upstream
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.polled_transport import AnyTransport
-from balance.proxy.net.sockets import end_now, has_left, is_silent, local_host, reset, unsent
+from balance.proxy.net.sockets import end_now, finish_tls, has_left, is_silent, local_host, reset, unsent
 from balance.proxy.net.timer_wheel import NEVER
 from balance.runtime import counters
 from balance.runtime.lease import Lease
@@ -574,7 +574,7 @@ class HttpClient(ExchangeClient):
         if self._buffer or self._paused_for or not is_read:
             self._linger()
         else:
-            self._close()
+            self._close(has_said_all=True)
 
     def _linger(self) -> None:
         """Half-close, then discard what is received, until nothing moves for LINGER_S; for LINGER_TOTAL_S in all."""
@@ -600,17 +600,23 @@ class HttpClient(ExchangeClient):
             self._total_at = NEVER
             self.arm(now, self.settings.timeouts.write_s or LINGER_S)
 
-    def _close(self) -> None:
-        """Close when all that was written is sent, or after the `write` timeout without progress."""
+    def _close(self, *, has_said_all: bool = False) -> None:
+        """Close when all that was written is sent, or after the `write` timeout without progress.
+
+        `has_said_all`: nothing that the client may still send is worth a wait.
+        """
         self._state = CLOSING
         if not self.transport.is_closing():
             if self.writer.buffer is not None:
                 self.writer.buffer.flush()
             transport = self.transport
             # Usually all is written, and the kernel sends it after the descriptor is closed: nothing to ask the socket, and no
-            # timer, as connection_lost() comes at the next turn. TLS has still to say goodbye.
-            is_over = not transport.get_write_buffer_size() and transport.can_write_eof()
-            transport.close()
+            # timer, as connection_lost() comes at the next turn. TLS may have to wait for the client's goodbye.
+            if has_said_all and not transport.can_write_eof():
+                is_over = finish_tls(transport)
+            else:
+                is_over = not transport.get_write_buffer_size() and transport.can_write_eof()
+                transport.close()
             if is_over:
                 return
             self._total_at = NEVER

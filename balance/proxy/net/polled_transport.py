@@ -1,4 +1,4 @@
-"""A plain connection on a TransportPoll's epoll: those of clients in either mode, and of backends, without TLS.
+"""A connection on a TransportPoll's epoll: those of clients, where TLS is a TlsTransport above it, and plain ones of backends.
 
 It has asyncio's methods, and uvloop's manners where they matter: connection_lost() is never called from within a call of the
 protocol's own. Why it is not uvloop's, with figures: DESIGN.md, Accepting connections.
@@ -228,6 +228,10 @@ class PolledTransport:
         self._writes_plainly = self._reads_plainly = False
         self._unsent = None
         self._die(None)
+
+    def lose(self, error: Exception) -> None:
+        """As abort(), for a reason that connection_lost() is told."""
+        self._lose(error)
 
     def set_protocol(self, protocol: Receiver) -> None:
         """From now on this one is told; also in the middle of what is read at once."""

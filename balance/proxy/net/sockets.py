@@ -65,6 +65,18 @@ def end_tls(transport: AnyTransport) -> None:
         transport.writelines(())  # sends what OpenSSL has written
 
 
+def finish_tls(transport: AnyTransport) -> bool:
+    """Say goodbye on a client's TLS connection, and close. Whether that is over, all being sent.
+
+    For a peer that has said all. close() waits for its close_notify, and throws away what comes before.
+    """
+    finish = getattr(transport, "finish", None)
+    if finish is not None:
+        return bool(finish())
+    transport.close()
+    return False
+
+
 def end_now(transport: AnyTransport) -> None:
     """Send a FIN now, unless bytes still wait to be sent.
 

@@ -1,4 +1,4 @@
-"""Plain connections on an epoll of their own, which the event loop watches as one descriptor.
+"""Connections on an epoll of their own, which the event loop watches as one descriptor.
 
 Why, with figures: DESIGN.md, Accepting connections.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from balance.model import Address
 from balance.proxy.net import system_calls
@@ -29,10 +29,29 @@ _AF_INET: Final = int(socket.AF_INET)
 _AF_INET6: Final = int(socket.AF_INET6)
 
 
+class Late(Protocol):
+    """Has something to do when a turn ends: one system call then does for all that was written in it."""
+
+    def turn_ends(self) -> None: ...
+
+
 class TransportPoll:
     """One worker's."""
 
-    __slots__ = ("_again", "_by_fd", "_dead", "_dials", "_epoll", "_is_due", "_is_turning", "_pipe", "_wait", "loop", "wheel")
+    __slots__ = (
+        "_again",
+        "_by_fd",
+        "_dead",
+        "_dials",
+        "_epoll",
+        "_is_due",
+        "_is_turning",
+        "_late",
+        "_pipe",
+        "_wait",
+        "loop",
+        "wheel",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wheel: TimerWheel) -> None:
         """OSError when there is no descriptor for it."""
@@ -44,6 +63,7 @@ class TransportPoll:
         self._dials: dict[int, PolledDial] = {}  # those that are not connected yet
         self._again: list[PolledTransport] = []  # look again at what they have seen
         self._dead: list[PolledTransport | PolledDial] = []  # closed: it is to be told
+        self._late: list[Late] = []
         self._is_turning = False
         self._is_due = False
         self._pipe: SplicePipe | None = None
@@ -118,6 +138,12 @@ class TransportPoll:
             self._again.append(transport)
             self._come_back()
 
+    def late(self, transport: Late) -> None:
+        """Call its turn_ends() at the end of this turn, or of the next one. Its caller sees to it that this is once."""
+        self._late.append(transport)
+        if not self._is_turning:
+            self._come_back()
+
     def bury(self, closed: PolledTransport | PolledDial) -> None:
         """Call connection_lost() and close, at the end of this turn or at the next one.
 
@@ -140,6 +166,8 @@ class TransportPoll:
             for transport in again:
                 transport.look_again()
         finally:
+            if self._late:
+                self._tell_late()
             self._is_turning = False
             if self._dead:
                 self._end_turn()
@@ -155,9 +183,21 @@ class TransportPoll:
                 elif (dial := self._dials.get(fd)) is not None:
                     dial.ready(events)
         finally:
+            if self._late:
+                self._tell_late()
             self._is_turning = False
             if self._dead:
                 self._end_turn()
+
+    def _tell_late(self) -> None:
+        late, self._late = self._late, []
+        for transport in late:
+            try:
+                transport.turn_ends()
+            except Exception as error:
+                self._failed_at_its_end(error)
+        if self._late:
+            self._come_back()
 
     def _end_turn(self) -> None:
         self._is_turning = True

@@ -1,18 +1,13 @@
-"""One TLS handshake of a client: bounded in time, counted, and told apart when it fails.
+"""One TLS handshake of a client: counted, and told apart when it fails.
 
-uvloop's TLS, which is compiled, does the work; of Python there is what cuts the stream into records (record_feed). It has no
-place to choose a context by the client's name before the handshake, and it drops the alert that would tell a client why it was
-refused. Both are done where it asks its context for an SSLObject: it is given a Handshake, which passes for an SSLContext. The
-application's protocol hears of the connection only when the handshake is over; until then the Handshake stands for it in a
-drain.
+The application's protocol hears of the connection only when the handshake is over; until then the Handshake stands for it in a
+drain. The bytes, and the time limit, are the TlsTransport's.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from balance.model import Why
@@ -24,9 +19,6 @@ from balance.tls.contexts import ListenerTls
 
 if TYPE_CHECKING:
     from balance.proxy.clients import Clients
-
-SHUTDOWN_S: Final = 5.0  # for the peer's close_notify after ours, seconds; uvloop's own 30 lets a peer go on sending
-MIN_HANDSHAKE_S: Final = 0.05  # uvloop refuses 0
 
 _NO_SHARED: Final = frozenset(
     ("NO_SHARED_CIPHER", "UNSUPPORTED_PROTOCOL", "NO_SUITABLE_SIGNATURE_ALGORITHM", "NO_SUITABLE_KEY_SHARE",
@@ -58,59 +50,27 @@ class Chosen(NamedTuple):
     server_name: str  # "" where the client names none
 
 
-class HandshakeObject(RecordFeed):
-    """Tells its Handshake how the handshake ended."""
-
-    handshake: Handshake
-
-    def do_handshake(self) -> None:
-        try:
-            super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except ssl.SSLError as error:
-            self.handshake.failed(error)
-            raise
-        self.handshake.is_done = True
-
-
 class Handshake:
     """See the module. In WorkerContext.connections until ended()."""
 
-    __slots__ = ("_fd", "_outgoing", "_worker", "chosen", "client_address", "clients", "is_done", "waiter")
+    __slots__ = ("_worker", "chosen", "client_address", "clients", "on_cut")
 
-    __class__ = ssl.SSLContext  # type: ignore[assignment]  # uvloop and asyncio ask isinstance()
-
-    def __init__(self, worker: WorkerContext, clients: Clients, chosen: Chosen, fd: int, address: str) -> None:
+    def __init__(self, worker: WorkerContext, clients: Clients, chosen: Chosen, address: str) -> None:
         """`address` is the client's, for lists of addresses that are blocked at run time."""
         self.clients = clients
         self.client_address = address
-        self.is_done = False
-        self.waiter: asyncio.Future[Any] | None = None  # for the end of the handshake
+        self.on_cut: Callable[[], None] | None = None  # closes the connection
         self._worker = worker
         self.chosen = chosen
-        self._fd = fd
-        self._outgoing: ssl.MemoryBIO | None = None
         worker.connections.add(self)
 
-    # --- as an SSLContext --------------------------------------------------------------------------------
-
-    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, **_: Any) -> ssl.SSLObject:
-        policy = self.chosen.policy
-        policy.sslobject_class = HandshakeObject
+    def begun(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> tuple[ssl.SSLObject, RecordFeed]:
+        """What speaks TLS, and reads from `incoming` by the second, and writes to `outgoing`. It has done nothing yet."""
         fed = ssl.MemoryBIO()
-        made = cast(HandshakeObject, policy.wrap_bio(fed, outgoing, server_side=True))
-        made.handshake = self
-        made.begin(incoming, fed, self.flooded)
+        made = self.chosen.policy.wrap_bio(fed, outgoing, server_side=True)
         made.context = self.chosen.certificate  # before the handshake: what changes by it is said in tls.contexts
-        self._outgoing = outgoing
-        return made
-
-    def failed(self, error: ssl.SSLError) -> None:
-        """Send the alert, which uvloop would drop, so that the client's user learns why."""
-        if self._outgoing is not None:
-            with contextlib.suppress(OSError):
-                os.write(self._fd, self._outgoing.read())
+        cast(Any, made).chosen = self.chosen
+        return made, RecordFeed(made, incoming, fed, self.flooded)
 
     def flooded(self) -> None:
         """After the handshake: the peer sends records without data, and no end of them."""
@@ -122,8 +82,8 @@ class Handshake:
         """It is over; `error` is None when the application's protocol has the connection now."""
         worker = self._worker
         worker.connections.discard(self)
-        self._outgoing = None
-        if self.is_done and error is None:
+        self.on_cut = None
+        if error is None:
             worker.row.cells[counters.TLS_HANDSHAKES] += 1
             return
         self.clients.leave()
@@ -147,9 +107,9 @@ class Handshake:
         """Nothing: there is no message for it."""
 
     def cut(self) -> None:
-        """The deadline of a drain has passed, or the address is blocked: whoever waits for the handshake closes it."""
-        if self.waiter is not None:
-            self.waiter.cancel()
+        """The deadline of a drain has passed, or the address is blocked."""
+        if self.on_cut is not None:
+            self.on_cut()
 
 
 def why_of(error: BaseException | None) -> Why:

@@ -5,9 +5,8 @@ end, 23 us for each 27 bytes, and answers those that ask for it, whether the pee
 one turn of the event loop: some hundred milliseconds in which nobody else is served. BoringSSL and Go's crypto/tls have a
 bound, too.
 
-Mostly one whole record has come, with a request or a part of a body, which read() passes on at once. It is all that is Python
-here: of SSLObject's own, write() and pending(), which is asked twice for each read, are too. And where uvloop wants 256 KB,
-OpenSSL is asked for no more than a record can have: room for 256 KB may be a system call or three.
+Mostly one whole record has come, with a request or a part of a body, which read() passes on at once. OpenSSL is asked for no
+more than a record can have: room for 256 KB may be a system call or three.
 """
 
 from __future__ import annotations
@@ -28,39 +27,31 @@ CHANGE_CIPHER_SPEC: Final = 20  # the type of a record
 HEADER: Final = 5  # bytes of a record's header, whose last two are the length of the rest
 MAX_CIPHERTEXT: Final = HEADER + MAX_RECORD + 2048  # RFC 5246 section 6.2.3; OpenSSL refuses a longer one by its header
 
-_length: Final = len
 
+class RecordFeed:
+    """What a TlsTransport reads from, around what is in C of an SSLObject."""
 
-class RecordFeed(ssl.SSLObject):
-    """What uvloop's TLS reads, writes and asks for pending bytes."""
+    __slots__ = ("_counted_at", "_dataless", "_engine", "_fed", "_incoming", "_is_idle", "_left", "_missing", "_on_flood",
+                 "_rest", "is_pending")  # fmt: skip
 
-    _engine: Any  # what is in C
-    _incoming: ssl.MemoryBIO  # uvloop fills it
-    _fed: ssl.MemoryBIO  # OpenSSL reads it: whole records, and a long one as it comes
-    _waiting: list[None]  # one entry while read() has something without more from the peer, roughly: pending() is its length
-    _is_idle: bool  # nothing that has been taken from `incoming` is to be read yet, and OpenSSL is between two records
-    _rest: bytes  # taken from `incoming`, and follows what was fed: the begin of a record at least, shorter than PIECE
-    _missing: int  # bytes of the record that was fed last which have not come
-    _left: int  # records that were fed, without those whose data was read
-    _dataless: int  # records without data, in parts of one
-    _counted_at: float
-    _on_flood: Callable[[], None]
+    def __init__(self, made: ssl.SSLObject, incoming: ssl.MemoryBIO, fed: ssl.MemoryBIO, on_flood: Callable[[], None]) -> None:
+        """`made` reads from `fed`: whole records, and a long one as it comes. The transport fills `incoming`.
 
-    def begin(self, incoming: ssl.MemoryBIO, fed: ssl.MemoryBIO, on_flood: Callable[[], None]) -> None:
-        """`on_flood` is called when the bound is passed."""
-        self._engine = self._sslobj  # type: ignore[attr-defined]
+        `on_flood` is called when the bound is passed.
+        """
+        self._engine: Any = made._sslobj  # type: ignore[attr-defined]  # what is in C
         self._incoming = incoming
         self._fed = fed
-        self._waiting = []
-        self._is_idle = True
-        self._rest = b""
-        self._missing = 0
-        self._left = 0
-        self._dataless = 0
+        self.is_pending = False  # read() has something without more from the peer, roughly
+        self._is_idle = (
+            True  # nothing that has been taken from `incoming` is to be read yet, and OpenSSL is between two records
+        )
+        self._rest = b""  # taken from `incoming`, and follows what was fed: the begin of a record at least, shorter than PIECE
+        self._missing = 0  # bytes of the record that was fed last which have not come
+        self._left = 0  # records that were fed, without those whose data was read
+        self._dataless = 0  # records without data, in parts of one
         self._counted_at = 0.0
         self._on_flood = on_flood
-        self.write = self._engine.write  # type: ignore[method-assign]
-        self.pending = self._waiting.__len__  # type: ignore[method-assign]
 
     def do_handshake(self) -> None:
         # OpenSSL is asked when it has something to read, as each time that it wants more costs as much as a request.
@@ -76,25 +67,22 @@ class RecordFeed(ssl.SSLObject):
         self._is_idle = not self._rest and not self._fed.pending
         self._tell_pending()
 
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+    def read(self, most: int) -> bytes:
+        """Up to `most` bytes of what there is; b"" at the peer's close_notify. SSLWantReadError where there is nothing."""
         if self._is_idle:
             record = self._incoming.read(PIECE)
-            size = _length(record)
+            size = len(record)
             if size > HEADER and size == HEADER + (record[3] << 8 | record[4]):
                 self._fed.write(record)
                 try:
-                    if buffer is None:
-                        data = self._engine.read(len if len < PIECE else PIECE)
-                        count = _length(data)
-                    else:
-                        data = count = self._engine.read(len, buffer)
+                    data: bytes = self._engine.read(most if most < PIECE else PIECE)
                 except ssl.SSLWantReadError:
                     self._left = 1
                 else:
-                    if count == len and self._engine.pending():  # the rest of it is read later
+                    if len(data) == most and self._engine.pending():  # the rest of it is read later
                         self._is_idle = False
                         self._left = 1
-                        self._waiting.append(None)
+                        self.is_pending = True
                     elif self._dataless:
                         self._dataless -= 1
                     return data
@@ -102,11 +90,11 @@ class RecordFeed(ssl.SSLObject):
                 self._rest = record
             self._is_idle = False
         try:
-            return self._read_held(min(len, MAX_RECORD), buffer)
+            return self._read_held(min(most, MAX_RECORD))
         finally:
             self._tell_pending()
 
-    def _read_held(self, len: int, buffer: Any) -> Any:
+    def _read_held(self, most: int) -> bytes:
         engine = self._engine
         while True:
             if self._missing or not (self._fed.pending or engine.pending()):
@@ -116,7 +104,7 @@ class RecordFeed(ssl.SSLObject):
                     self._is_idle = not self._rest and not self._missing
                     raise ssl.SSLWantReadError
             try:
-                data = engine.read(len) if buffer is None else engine.read(len, buffer)
+                data: bytes = engine.read(most)
             except ssl.SSLWantReadError:
                 if self._fed.pending:
                     raise
@@ -141,9 +129,7 @@ class RecordFeed(ssl.SSLObject):
     def _tell_pending(self) -> None:
         rest = self._rest
         is_whole = len(rest) >= HEADER and HEADER + (rest[3] << 8 | rest[4]) <= len(rest)
-        self._waiting.clear()
-        if not self._missing and (is_whole or self._fed.pending or self._engine.pending()):
-            self._waiting.append(None)
+        self.is_pending = not self._missing and bool(is_whole or self._fed.pending or self._engine.pending())
 
     def _feed(self, most: int) -> bool:
         """Give OpenSSL up to so many whole records, or what there is of a long one. True when one is whole."""

@@ -6,7 +6,7 @@ Its requests are for the names of the certificate that we gave it, by the name i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from balance.errors import ProtocolError
 from balance.host_names import normalize_host
@@ -16,7 +16,7 @@ from balance.tls.client_identity import identity_lines, user_of
 if TYPE_CHECKING:
     import ssl
 
-    from balance.proxy.tls.handshake import HandshakeObject
+    from balance.proxy.tls.handshake import Chosen
 
 
 class VerifiedClient:
@@ -25,7 +25,7 @@ class VerifiedClient:
     __slots__ = ("_certificate", "_host", "_tls", "lines", "user")
 
     def __init__(self, ssl_object: ssl.SSLObject) -> None:
-        chosen = cast("HandshakeObject", ssl_object).handshake.chosen
+        chosen: Chosen = cast(Any, ssl_object).chosen
         self._tls = chosen.tls
         self._certificate = chosen.certificate
         self._host: bytes | None = None  # the last one that was found good

@@ -132,12 +132,11 @@ async def test_in_tcp_mode_the_backend_sees_that_the_client_is_gone(stage: Stage
 
 @pytest.mark.pure
 async def test_who_does_not_answer_a_close_is_closed_soon(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("balance.proxy.acceptor.SHUTDOWN_S", 0.3)
-    stage.backend(serve(ok()))
+    monkeypatch.setattr("balance.proxy.tls.tls_transport.SHUTDOWN_S", 0.3)
     await stage.open(tls=TLS)
 
     def stay(client: ssl.SSLSocket) -> bytes:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        client.sendall(b"POST / HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\nContent-Length: 1000000000000\r\n\r\n")
         received = b""
         with contextlib.suppress(ssl.SSLEOFError, ConnectionResetError):
             while data := client.recv(65536):
@@ -148,5 +147,49 @@ async def test_who_does_not_answer_a_close_is_closed_soon(stage: Stage, monkeypa
             pytest.fail("it may send without end")
         return received
 
-    assert (await with_client(stage, stay)).endswith(b"ok")
+    assert (await with_client(stage, stay)).startswith(b"HTTP/1.1 400 ")
+    await until(lambda: not stage.worker.descriptors.clients)
+
+
+@pytest.mark.pure
+async def test_a_client_that_has_said_all_is_closed_with_its_last_reply(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told the end of TLS and of the stream, whole, and nobody waits for its own goodbye."""
+    monkeypatch.setattr("balance.proxy.tls.tls_transport.SHUTDOWN_S", 1000.0)
+    stage.backend(serve(ok()))
+    await stage.open(tls=TLS)
+    is_gone = threading.Event()
+
+    def ask(client: ssl.SSLSocket) -> bytes:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        received = b""
+        while data := client.recv(65536):  # SSLEOFError where the close_notify is missing
+            received += data
+        assert is_gone.wait(10)  # and it says nothing
+        return received
+
+    asking = asyncio.create_task(with_client(stage, ask))
+    await until(lambda: stage.whys == {Why.OK: 1} and not stage.worker.descriptors.clients)
+    is_gone.set()
+    assert (await asking).endswith(b"ok")
+
+
+async def test_the_rest_of_a_last_reply_is_waited_for(stage: Stage) -> None:
+    """All is said and done here when the client begins to read."""
+    body = bytes(8_000_000)
+    stage.backend(serve(ok(body)))
+    await stage.open(tls=TLS)
+    is_done = threading.Event()
+
+    def ask(client: ssl.SSLSocket) -> bytes:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        assert is_done.wait(10)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+        return received
+
+    asking = asyncio.create_task(with_client(stage, ask))
+    await until(lambda: stage.worker.connections)
+    is_done.set()
+    assert (await asking).endswith(body)
     await until(lambda: not stage.worker.descriptors.clients)

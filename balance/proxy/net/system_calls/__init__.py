@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__ = ("FEW_BYTES", "IS_NATIVE", "MANY_BYTES", "accepting", "close", "connect", "end", "error_of", "no_delay", "receive",
-           "send", "waiting")  # fmt: skip
+__all__ = ("FEW_BYTES", "IS_NATIVE", "MANY_BYTES", "accepting", "close", "connect", "end", "error_of", "no_delay", "peek",
+           "receive", "send", "waiting")  # fmt: skip
 
 if TYPE_CHECKING:
     from balance.proxy.net.system_calls.pure_calls import (
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         end,
         error_of,
         no_delay,
+        peek,
         receive,
         send,
         waiting,
@@ -40,6 +41,7 @@ else:
             end,
             error_of,
             no_delay,
+            peek,
             receive,
             send,
             waiting,
@@ -54,6 +56,7 @@ else:
             end,
             error_of,
             no_delay,
+            peek,
             receive,
             send,
             waiting,

@@ -65,9 +65,9 @@ is_interrupted(void)
 /* --- bytes ------------------------------------------------------------------------------------------ */
 
 static PyObject *
-receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+received(const char *name, int flags, PyObject *const *arguments, Py_ssize_t count)
 {
-    if (!is_argument_count("receive", count, 2))
+    if (!is_argument_count(name, count, 2))
         return NULL;
     int fd = descriptor(arguments[0]);
     if (fd < 0)
@@ -79,7 +79,7 @@ receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t coun
         return NULL;
     }
     for (;;) {
-        ssize_t size = read(fd, scratch, (size_t)most);
+        ssize_t size = flags ? recv(fd, scratch, (size_t)most, flags) : read(fd, scratch, (size_t)most);
         if (size >= 0)
             return PyBytes_FromStringAndSize(scratch, size);
         if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -87,6 +87,18 @@ receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t coun
         if (!is_interrupted())
             return NULL;
     }
+}
+
+static PyObject *
+receive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    return received("receive", 0, arguments, count);
+}
+
+static PyObject *
+peek(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    return received("peek", MSG_PEEK, arguments, count);
 }
 
 static PyObject *
@@ -384,6 +396,7 @@ static PyMethodDef methods[] = {
     {"end", FAST(end), NULL},
     {"error_of", FAST(error_of), NULL},
     {"no_delay", FAST(no_delay), NULL},
+    {"peek", FAST(peek), NULL},
     {"receive", FAST(receive), NULL},
     {"send", FAST(send_bytes), NULL},
     {"waiting", FAST(waiting), NULL},

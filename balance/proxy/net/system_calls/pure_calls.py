@@ -36,6 +36,15 @@ def receive(fd: int, most: int) -> bytes | None:
         return None
 
 
+def peek(fd: int, most: int) -> bytes | None:
+    """As receive(), and they stay."""
+    try:
+        with _Borrowed(fd) as borrowed:
+            return borrowed.recv(most, socket.MSG_PEEK)
+    except BlockingIOError:
+        return None
+
+
 def send(fd: int, data: bytes | bytearray | memoryview) -> int:
     """How many bytes of `data` the kernel has taken; 0 when it takes none now."""
     try:
