@@ -11,6 +11,7 @@ class RequestFields:
     """The parsed field lines of a request. Shared by requests with identical lines."""
 
     __slots__ = (
+        "between",
         "block",
         "cache",
         "connection",
@@ -21,6 +22,8 @@ class RequestFields:
         "has_connection_auth",
         "host",
         "length",
+        "lines_after",
+        "lines_before",
         "logged",
         "max_forwards",
         "notes",
@@ -63,6 +66,8 @@ class RequestFields:
         self.notes: dict[object, Any] | None = None  # what stages have found out from the lines (see stages/notes)
         self.logged: Any = None  # what the access log has of the lines (see proxy/http/exchange/account)
         self.traced: Any = None  # what they say of a trace (see proxy/http/traced)
+        # What the same client was sent with before, and what came between its request line and the id (see usual_head()).
+        self.lines_before = self.lines_after = self.between = b""
 
     def with_lines(self, forward: bytes) -> RequestFields:
         """A copy with other lines to forward; nothing that was searched for or found in the lines goes along."""

@@ -153,6 +153,16 @@ class RequestReader:
         if not head.endswith(block):
             return None
         end = len(head) - len(block)
+        if head.startswith(b"GET /") and head[end - 10 : end] == b" HTTP/1.1\r":  # most requests, in a third of the time
+            target = head[4 : end - 10]
+            # A space in it is no byte of a target, so there are three parts, too.
+            if target.translate(_TARGET) == target and end - 1 <= self._line_bytes and len(head) <= self._head_bytes:
+                fields = self._cache.get(block)
+                if fields is not None:
+                    return Request(
+                        b"GET", target, 1, head[: end + 1], fields, not fields.connection or b"close" not in fields.connection
+                    )
+            return None
         parts = head[:end].split(b" ")
         if len(parts) != 3 or parts[2] != b"HTTP/1.1\r":
             return None

@@ -65,6 +65,21 @@ async def test_a_proxy_on_a_unix_socket_is_believed_where_unix_is_trusted(stage:
     assert told(seen[1]) == {"x-forwarded-proto": "http", "x-forwarded-host": "a.example"}
 
 
+async def test_clients_that_send_the_same_are_each_told_of_as_they_come(stage: Stage) -> None:
+    """Whether one asks again and again, or they take turns."""
+    seen = await opened(stage)
+    addresses = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+    clients = {address: await stage.client(source=address) for address in addresses}
+    order = [addresses[0]] * 4 + [addresses[1]] * 3 + list(addresses) * 3 + [addresses[2]] * 2
+    for number, address in enumerate(order):
+        await clients[address].send(get(f"/{number}"))
+        assert (await clients[address].reply()).status == 200
+    assert [told(request)["x-forwarded-for"] for request in seen] == order
+    assert [request.target for request in seen] == [f"/{number}" for number in range(len(order))]
+    assert len({request.get("x-request-id") for request in seen}) == len(order)
+    assert {tuple(name for name, _ in request.fields) for request in seen} == {tuple(name for name, _ in seen[0].fields)}
+
+
 BELIEVED = ("X-Forwarded-Prefix: /a", "X-Forwarded-Ssl: on", "X-Forwarded-Protocol: ssl", "X-Forwarded-User: admin")
 
 

@@ -14,6 +14,7 @@ from balance.errors import ProtocolError
 from balance.http1.fields import remove_named
 from balance.http1.forwarding.forwarded_headers import ForwardedClient
 from balance.http1.forwarding.realip import UNKNOWN
+from balance.http1.head import RequestFields
 from balance.http1.request import overlong_method
 from balance.model import Why
 from balance.proxy.listener_access import BlockedClient
@@ -64,6 +65,22 @@ def client_view(exchange: Exchange, client: ExchangeClient, settings: ListenerSe
         peer = client.peer if client.peer != UNKNOWN else "a Unix socket"
         settings.worker.unreadable.say(now, f"from a trusted proxy ({peer}): {view.problem}", exchange.ids())
     return view
+
+
+def usual_head(line: bytes, fields: RequestFields, host: bytes, client: ExchangeClient, own_id: bytes) -> bytes:
+    """request_head() of what most requests are: with a Host and without an id, of a client that is the peer itself, which is
+    named after Host, too.
+
+    All between the request line and the id is that of the request before, if the same lines have come from the same address:
+    it is joined when that is seen for the second time, so that clients that take turns cost nothing.
+    """
+    before, after = client.before_host, client.after_host
+    if fields.lines_after is after and fields.lines_before is before:
+        if not fields.between:
+            fields.between = b"".join((fields.forward, before, host, after, b"X-Request-Id: "))
+        return b"".join((line, fields.between, own_id, b"\r\n\r\n"))
+    fields.lines_before, fields.lines_after, fields.between = before, after, b""
+    return b"".join((line, fields.forward, before, host, after, b"X-Request-Id: ", own_id, b"\r\n\r\n"))
 
 
 def request_head(

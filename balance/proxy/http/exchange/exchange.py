@@ -33,7 +33,7 @@ from balance.proxy.http.exchange.reply_head import begin_reply, interim
 from balance.proxy.http.exchange.resend import Resend
 from balance.proxy.http.exchange.tries import dial_again, dial_ended, give_back, use
 from balance.proxy.http.grpc.call import GrpcCall, begin_call
-from balance.proxy.http.request_head import client_view, request_head
+from balance.proxy.http.request_head import client_view, request_head, usual_head
 from balance.proxy.http.routed.routing import Routing
 from balance.proxy.http.routed.settled_request import SettledRequest, settle, start_settled
 from balance.proxy.http.traced import begin_trace
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 MAX_REMEMBERED_HEAD: Final = 1024  # bytes; each connection to a backend has one
 
+_now: Final = monotonic  # compiled, what is imported is looked up at each call
 _ALL_WELL: Final = Why.OK
 
 
@@ -105,7 +106,7 @@ class Exchange:
         self.client = client
         self.settings = settings
         self.request = request
-        self.started = monotonic()
+        self.started = _now()
         self.state = CHOOSING
         # The backend
         self.lease: Lease | None = None
@@ -208,8 +209,12 @@ class Exchange:
                 self.settings = sole
                 self.limit_total()
             self.settings = settings = sole
-        forward = fields.forward if self.trace is None else fields.forward + self.trace.lines
-        self.head = request_head(request.line, forward, fields.host, client, view, own_id)
+        host = fields.host
+        if own_id and host is not None and view is None and self.trace is None and client.after_host:
+            self.head = usual_head(request.line, fields, host, client, own_id)
+        else:
+            forward = fields.forward if self.trace is None else fields.forward + self.trace.lines
+            self.head = request_head(request.line, forward, host, client, view, own_id)
         if fields.framing is not NO_BODY:
             if self.grpc is None:
                 upload = self.upload = Upload(fields, settings.listener.http, len(self.head))
