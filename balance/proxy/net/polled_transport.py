@@ -175,6 +175,7 @@ class PolledTransport:
         except OSError as error:
             self._lose(error)
             return
+        self._poll.spoken_to = self.fd
         if sent != len(data):
             self._hold(bytearray(memoryview(data)[sent:]))
 
@@ -254,21 +255,21 @@ class PolledTransport:
         """The poll has seen these events. Raises nothing."""
         try:
             if self._reads_plainly and events | _OUT == _IN_AND_OUT:
-                try:
-                    data = _receive(self.fd, FEW_BYTES)
-                except OSError as error:
-                    self._lose(error)
-                    return
-                if data is None:
-                    return
-                if 0 < len(data) < FEW_BYTES and self._protocol is not None:
-                    self._protocol.data_received(data)
-                else:
-                    self._take(data, events)
+                self._read_plainly()
             else:
                 self._act(events)
         except Exception as error:
             self.failed(error)
+
+    def read_early(self) -> bool:
+        """Read before the poll is asked what there is; it will tell all that this read has not seen. False when nothing had
+        come. Raises nothing.
+        """
+        try:
+            return self._reads_plainly and self._read_plainly()
+        except Exception as error:
+            self.failed(error)
+            return True
 
     def failed(self, error: Exception) -> None:
         """Its protocol has raised it."""
@@ -297,7 +298,22 @@ class PolledTransport:
             return
         self._read(events)
 
-    def _take(self, data: bytes, events: int) -> None:
+    def _read_plainly(self) -> bool:
+        """Whether anything has come."""
+        try:
+            data = _receive(self.fd, FEW_BYTES)
+        except OSError as error:
+            self._lose(error)
+            return True
+        if data is None:
+            return False
+        if 0 < len(data) < FEW_BYTES and self._protocol is not None:
+            self._protocol.data_received(data)
+        else:
+            self._take(data)
+        return True
+
+    def _take(self, data: bytes) -> None:
         """A first read has found the end, or so much that there may be more."""
         if not data:
             self._end()
@@ -307,7 +323,7 @@ class PolledTransport:
         if not self._is_closing:
             self._size = MANY_BYTES
             self._settle()
-            self._act(events & _IN)
+            self._act(_IN)
 
     def _read(self, events: int) -> None:
         self._seen = 0

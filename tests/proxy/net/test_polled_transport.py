@@ -20,7 +20,7 @@ from balance.proxy.net.polled_dial import PolledDial
 from balance.proxy.net.polled_transport import HIGH, LOW, MANY_BYTES, PolledTransport
 from balance.proxy.net.sockets import reset
 from balance.proxy.net.timer_wheel import TICK_S, TimerWheel
-from balance.proxy.net.transport_poll import TransportPoll
+from balance.proxy.net.transport_poll import SURE, TransportPoll
 
 
 class Noting:
@@ -279,6 +279,91 @@ async def test_a_peer_that_never_stops_leaves_others_their_turn(here: Here) -> N
     for each in (protocol, other):
         each.transport.abort()
     await nothing_left(here)
+
+
+async def by_turns(here: Here, protocol: Noting, far: socket.socket, times: int = 3 * SURE) -> None:
+    """Nobody else speaks: one asks, the other answers."""
+    protocol.then = lambda: protocol.transport.write(b"answer")
+    for _ in range(times):
+        far.sendall(b"question")
+        assert await here.received(far, 6) == b"answer"
+    protocol.then = None
+
+
+async def test_who_speaks_alone_is_read_from_before_the_poll_is_asked(here: Here) -> None:
+    protocol, far = here.accepted()
+    wait, asked = here.poll._wait, [0]
+
+    def waiting() -> list[tuple[int, int]]:
+        asked[0] += 1
+        return wait()
+
+    here.poll._wait = waiting
+    asked_at: list[int] = []
+    for _ in range(3 * SURE):
+        await until(lambda: len(asked_at) == asked[0])  # all turns are over
+        protocol.then = lambda: asked_at.append(asked[0]) or protocol.transport.write(b"answer")
+        far.sendall(b"question")
+        assert await here.received(far, 6) == b"answer"
+    assert asked_at[:SURE] == list(range(1, SURE + 1)), "each time the poll told of it"
+    assert asked_at[-SURE:] == list(range(2 * SURE, 3 * SURE)), "each time the turn before was the last to ask"
+    protocol.transport.abort()
+    await nothing_left(here)
+
+
+async def test_who_speaks_alone_may_say_much_end_and_be_urgent(here: Here) -> None:
+    protocol, far = here.accepted()
+    await by_turns(here, protocol, far)
+    said = random.Random(2).randbytes(3 * MANY_BYTES)
+    protocol.received = b""
+    far.setblocking(False)
+    await here.stage.loop.sock_sendall(far, said)
+    await until(lambda: len(protocol.received) == len(said))
+    await by_turns(here, protocol, far)
+    far.sendall(b"before")
+    far.send(b"!", socket.MSG_OOB)
+    far.sendall(b"after")
+    await until(lambda: protocol.received.endswith(b"beforeafter"))
+    far.sendall(b"last")
+    far.shutdown(socket.SHUT_WR)
+    await until(lambda: "eof" in protocol.told)
+    assert protocol.received == said + b"question" * 3 * SURE + b"beforeafter" + b"last"
+    protocol.transport.close()
+    await nothing_left(here)
+
+
+async def test_who_speaks_alone_keeps_nobody_else_waiting(here: Here) -> None:
+    protocol, far = here.accepted()
+    other, far_away = here.accepted()
+    for _ in range(3):
+        await by_turns(here, protocol, far)
+        far_away.sendall(b"hello")
+        await until(lambda: other.received == b"hello")
+        far.sendall(b"question")
+        far_away.sendall(b", again")
+        await until(lambda: other.received == b"hello, again")
+        assert protocol.received.endswith(b"question")
+        other.received = b""
+    for each in (protocol, other):
+        each.transport.abort()
+    await nothing_left(here)
+
+
+async def test_who_comes_after_one_that_spoke_alone_has_all_of_his_bytes(here: Here) -> None:
+    for ends in ("here", "there", "with a reset"):
+        protocol, far = here.accepted()
+        await by_turns(here, protocol, far)
+        if ends == "here":
+            protocol.transport.abort()
+        elif ends == "there":
+            protocol._keeps_open = False
+            far.close()
+        else:
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            far.close()
+        await nothing_left(here)
+        assert protocol.told == ["made"] + ["eof"] * (ends == "there") + ["lost"]
+        assert (type(protocol.error) is ConnectionResetError) == (ends == "with a reset")
 
 
 async def test_a_protocol_that_fails_ends_its_connection_and_is_reported(here: Here) -> None:
