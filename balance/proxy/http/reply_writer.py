@@ -18,17 +18,20 @@ from balance.http1.head import Response
 from balance.model import Why
 from balance.proxy.buffer_budget import BufferBudget
 from balance.proxy.buffering.reply_buffer import ReplyBuffer
-from balance.proxy.http.ends.message_writer import MessageWriter
+from balance.proxy.http.ends.message_writer import JOIN_LIMIT, MessageWriter
 from balance.proxy.http.error_replies import error_page
 from balance.proxy.http.routed.settled_request import routing_of
-from balance.proxy.net.polled_transport import AnyTransport
+from balance.proxy.net import system_calls
+from balance.proxy.net.polled_transport import AnyTransport, PolledTransport
 from balance.stages.stage import Reply
 
 if TYPE_CHECKING:
     from balance.proxy.http.exchange.exchange import Exchange
 
-JOIN_LIMIT: Final = 16 * 1024  # bytes; up to it, copying a body behind its head is cheaper than a second buffer for the kernel
+# Whether head and body are joined where they are sent from. In Python that would be a call more, and the same joins.
+_JOINS_LATE: Final[bool] = system_calls.IS_NATIVE
 
+_REQUEST_ID: Final = b"X-Request-Id: "
 # The end of a head. The first CRLF is that of its last line.
 _PLAIN: Final = b"\r\n\r\n"
 _CLOSE: Final = b"\r\nConnection: close\r\n\r\n"
@@ -88,10 +91,10 @@ class ReplyWriter(MessageWriter):
         request_id = exchange.request_id
         if settings.sends_only_id and request_id and not response.has_request_id:  # the common case, in one join
             if len(body) <= JOIN_LIMIT:
-                out = b"".join((head, b"X-Request-Id: ", request_id, end, body))
+                out = b"".join((head, _REQUEST_ID, request_id, end, body))
                 transport.write(out)
                 return len(out)
-            head = b"".join((head, b"X-Request-Id: ", request_id, end))
+            head = b"".join((head, _REQUEST_ID, request_id, end))
         else:
             head = with_own_lines(exchange, response, head) + end[2:]
         if len(body) <= JOIN_LIMIT:
@@ -99,6 +102,34 @@ class ReplyWriter(MessageWriter):
         else:
             transport.writelines((head, body))
         return len(head) + len(body)
+
+    def whole(self, exchange: Exchange, response: Response, data: bytes, start: int) -> int:
+        """See MessageWriter. Compiled, most replies go out of the bytes that came in, without an object of any."""
+        settings, upload, request_id = exchange.settings, exchange.upload, exchange.request_id
+        size = len(data) - start
+        if (
+            size > JOIN_LIMIT
+            or not (settings.sends_only_id and request_id)
+            or response.has_request_id
+            or exchange.settled is not None
+        ):
+            return MessageWriter.whole(self, exchange, response, data, start)
+        end = _PLAIN
+        if not self.keeps_alive or exchange.client.settings.is_closing or (upload is not None and not upload.is_done):
+            self.keeps_alive = False
+            end = _CLOSE
+        elif not exchange.request.minor:
+            end = _KEEP_ALIVE
+        transport = self._transport
+        if transport.is_closing():
+            return 0
+        head = response.forward
+        if _JOINS_LATE and isinstance(transport, PolledTransport):
+            transport.write_joined((head, _REQUEST_ID, request_id, end), data, start)
+            return len(head) + len(_REQUEST_ID) + len(request_id) + len(end) + size
+        out = b"".join((head, _REQUEST_ID, request_id, end, data[start:]))
+        transport.write(out)
+        return len(out)
 
     def more(self, data: bytes, content: Body) -> int:
         """Write more of the body."""

@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, cast
 
-from balance.proxy.http.reply_writer import JOIN_LIMIT
+from balance.proxy.http.ends.message_writer import JOIN_LIMIT
 from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net.backpressure import Backpressure
 from balance.proxy.net.sockets import is_silent, read_now, unsent

@@ -41,6 +41,7 @@ MOST_READS: Final = 16  # in one turn of the loop, of what is left when a stream
 # A global is cheaper to look up than a module's attribute.
 _receive: Final = system_calls.receive
 _send: Final = system_calls.send
+_send_joined: Final = system_calls.send_joined
 
 _STREAM: Final = int(socket.SOCK_STREAM)
 _AF_UNIX: Final = int(socket.AF_UNIX)
@@ -178,6 +179,21 @@ class PolledTransport:
         self._poll.spoken_to = self.fd
         if sent != len(data):
             self._hold(bytearray(memoryview(data)[sent:]))
+
+    def write_joined(self, parts: tuple[bytes, ...], data: bytes, start: int) -> None:
+        """As write(), of `parts` and what `data` has from `start` on, without an object of all of them. MANY_BYTES at most."""
+        if not self._writes_plainly:
+            self.write(b"".join((*parts, data[start:])))
+            return
+        try:
+            left = _send_joined(self.fd, parts, data, start)
+        except OSError as error:
+            self._lose(error)
+            return
+        self._poll.spoken_to = self.fd
+        if left:
+            joined = b"".join((*parts, data[start:]))
+            self._hold(bytearray(memoryview(joined)[len(joined) - left :]))
 
     def _hold(self, unsent: bytearray) -> None:
         """The peer takes no more now."""

@@ -366,6 +366,31 @@ async def test_who_comes_after_one_that_spoke_alone_has_all_of_his_bytes(here: H
         assert (type(protocol.error) is ConnectionResetError) == (ends == "with a reset")
 
 
+async def test_parts_and_the_rest_of_what_was_received_go_out_in_order(here: Here) -> None:
+    protocol, far = here.accepted(send_buffer=4096)
+    sent = b""
+    for size in (0, 1, 1000, 60_000, 60_000, 60_000, 10):
+        rest = random.Random(size).randbytes(size)
+        protocol.transport.write_joined((b"head ", b"", b"id "), b"skipped" + rest, 7)
+        sent += b"head id " + rest
+    assert await here.received(far, len(sent)) == sent
+    protocol.transport.close()
+    protocol.transport.write_joined((b"too late",), b"", 0)
+    await nothing_left(here)
+    assert far.recv(10) == b""
+
+
+async def test_a_joined_write_to_who_has_gone_ends_it(here: Here) -> None:
+    protocol, far = here.accepted()
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    far.close()
+    for _ in range(2):  # the first may still find it open
+        protocol.transport.write_joined((b"head",), b"body", 0)
+    await nothing_left(here)
+    assert protocol.told[-1] == "lost"
+    assert isinstance(protocol.error, ConnectionError)
+
+
 async def test_a_protocol_that_fails_ends_its_connection_and_is_reported(here: Here) -> None:
     protocol, far = here.accepted()
 

@@ -6,11 +6,11 @@ The methods that write a reply return the number of bytes written, 0 when the cl
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from balance.config.route_model import Buffering
 from balance.http1.body import Body
-from balance.http1.framing import Framing
+from balance.http1.framing import BY_LENGTH, Framing
 from balance.http1.head import Response
 from balance.model import Why
 from balance.proxy.buffer_budget import BufferBudget
@@ -19,6 +19,8 @@ from balance.stages.stage import Reply
 
 if TYPE_CHECKING:
     from balance.proxy.http.exchange.exchange import Exchange
+
+JOIN_LIMIT: Final = 16 * 1024  # bytes; up to it, copying a body behind its head is cheaper than a second buffer for the kernel
 
 
 class MessageWriter:
@@ -48,6 +50,12 @@ class MessageWriter:
         self, exchange: Exchange, response: Response, framing: Framing, body: bytes | memoryview, content: Body | None
     ) -> int:
         """Write the head and the available part of the body. `content` is the progress of the body; None: it is complete."""
+
+    def whole(self, exchange: Exchange, response: Response, data: bytes, start: int) -> int:
+        """begin() of a reply with a length that came at once: its body is what `data` has from `start` on."""
+        # A long body is not copied: what was read is kept until it is written.
+        body = data[start:] if len(data) - start <= JOIN_LIMIT else memoryview(data)[start:]
+        return self.begin(exchange, response, BY_LENGTH, body, None)
 
     @abstractmethod
     def more(self, data: bytes, content: Body) -> int:

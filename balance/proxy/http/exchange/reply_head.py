@@ -14,12 +14,13 @@ from balance.proxy.http.exchange.ending import end_well
 from balance.proxy.http.exchange.exchange_state import REPLYING
 from balance.proxy.http.exchange.reply_body import begin_body
 from balance.proxy.http.grpc.call import GrpcCall
-from balance.proxy.http.reply_writer import JOIN_LIMIT
 from balance.proxy.http.routed.settled_request import settled_reply
 from balance.proxy.http.session_cookie import with_cookie
 
 if TYPE_CHECKING:
     from balance.proxy.http.exchange.exchange import Exchange
+
+_now: Final = monotonic  # compiled, what is imported is looked up at each call
 
 # 1xx replies per request, against a backend that sends them without end. The limit grows by INTERIMS_PER_S each second, so that
 # a backend that sends 102 during a long request never reaches it.
@@ -65,13 +66,11 @@ def begin_reply(exchange: Exchange, response: Response, data: bytes, end: int) -
         response = with_cookie(exchange, exchange.lookup, response)
     framing = NO_BODY if exchange.request.method == b"HEAD" else response.framing
     exchange.status = response.status
-    exchange.head_at = now = monotonic()
+    exchange.head_at = now = _now()
     size = len(data) - end
     if framing is BY_LENGTH and encoded is None and size == response.length:
         exchange.state = REPLYING
-        # A long body is not copied: what was read is kept until it is written.
-        body = data[end:] if size <= JOIN_LIMIT else memoryview(data)[end:]
-        exchange.bytes_out = exchange.client.writer.begin(exchange, response, framing, body, None)
+        exchange.bytes_out = exchange.client.writer.whole(exchange, response, data, end)
         end_well(exchange, response, True, now)
     elif framing is NO_BODY:
         exchange.state = REPLYING

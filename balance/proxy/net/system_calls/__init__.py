@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 __all__ = ("FEW_BYTES", "IS_NATIVE", "MANY_BYTES", "accepting", "close", "connect", "end", "error_of", "no_delay", "peek",
-           "receive", "send", "waiting")  # fmt: skip
+           "receive", "send", "send_joined", "waiting")  # fmt: skip
 
 if TYPE_CHECKING:
     from balance.proxy.net.system_calls.pure_calls import (
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         peek,
         receive,
         send,
+        send_joined,
         waiting,
     )
 
@@ -44,6 +45,7 @@ else:
             peek,
             receive,
             send,
+            send_joined,
             waiting,
         )
     except ModuleNotFoundError:
@@ -59,6 +61,7 @@ else:
             peek,
             receive,
             send,
+            send_joined,
             waiting,
         )
 

@@ -128,6 +128,51 @@ send_bytes(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t c
     return result;
 }
 
+static PyObject *
+send_joined(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    if (!is_argument_count("send_joined", count, 4))
+        return NULL;
+    int fd = descriptor(arguments[0]);
+    if (fd < 0)
+        return NULL;
+    PyObject *parts = arguments[1], *data = arguments[2];
+    if (!PyTuple_CheckExact(parts) || !PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "a tuple of bytes, and bytes, are sent");
+        return NULL;
+    }
+    Py_ssize_t start = PyLong_AsSsize_t(arguments[3]), length = PyBytes_GET_SIZE(data), size = 0;
+    if (start < 0 || start > length) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "there is nothing to begin with");
+        return NULL;
+    }
+    for (Py_ssize_t at = 0; at <= PyTuple_GET_SIZE(parts); at++) {
+        int is_last = at == PyTuple_GET_SIZE(parts);
+        PyObject *part = is_last ? data : PyTuple_GET_ITEM(parts, at);
+        if (!PyBytes_CheckExact(part)) {
+            PyErr_SetString(PyExc_TypeError, "a tuple of bytes is sent");
+            return NULL;
+        }
+        Py_ssize_t from = is_last ? start : 0, more = PyBytes_GET_SIZE(part) - from;
+        if (more > MANY_BYTES - size) {
+            PyErr_SetString(PyExc_ValueError, "so many bytes are not joined");
+            return NULL;
+        }
+        memcpy(scratch + size, PyBytes_AS_STRING(part) + from, (size_t)more);
+        size += more;
+    }
+    for (;;) {
+        ssize_t sent = write(fd, scratch, (size_t)size);
+        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            sent = 0;
+        if (sent >= 0)
+            return PyLong_FromSsize_t(size - sent);
+        if (!is_interrupted()) /* a handler of a signal runs Python; it does not read or write here */
+            return NULL;
+    }
+}
+
 /* --- events ----------------------------------------------------------------------------------------- */
 
 /* `self` is (descriptor, most). */
@@ -399,6 +444,7 @@ static PyMethodDef methods[] = {
     {"peek", FAST(peek), NULL},
     {"receive", FAST(receive), NULL},
     {"send", FAST(send_bytes), NULL},
+    {"send_joined", FAST(send_joined), NULL},
     {"waiting", FAST(waiting), NULL},
     {NULL, NULL, 0, NULL},
 };

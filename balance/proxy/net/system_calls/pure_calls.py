@@ -53,6 +53,12 @@ def send(fd: int, data: bytes | bytearray | memoryview) -> int:
         return 0
 
 
+def send_joined(fd: int, parts: tuple[bytes, ...], data: bytes, start: int) -> int:
+    """Send `parts` and what `data` has from `start` on, MANY_BYTES at most: how many bytes of them the kernel has not taken."""
+    joined = b"".join((*parts, data[start:]))
+    return len(joined) - send(fd, joined)
+
+
 def accepting(sock: socket.socket) -> Callable[[], tuple[int, Any]]:
     """A function that accepts a connection of `sock`: its descriptor, which does not block, and its peer's address.
 

@@ -108,6 +108,24 @@ def test_the_kernel_takes_what_fits_and_says_how_much(
         calls.send(one.fileno(), "text")
 
 
+def test_parts_and_a_rest_are_sent_as_one_and_what_is_not_taken_is_told(
+    calls: ModuleType, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    one, other = pair
+    assert calls.send_joined(one.fileno(), (b"a", b"", b"bc"), b"xxxde", 3) == 0
+    arrived(other.fileno())
+    assert calls.receive(other.fileno(), 100) == b"abcde"
+    assert calls.send_joined(one.fileno(), (), b"x", 1) == 0
+    said, left = b"y" * 100_000, 0
+    while not left:
+        left = calls.send_joined(one.fileno(), (b"z" * 10,), said, 10)
+    while left != len(said):  # 10 more, and 10 less
+        assert 0 < left < len(said)
+        left = calls.send_joined(one.fileno(), (b"z" * 10,), said, 10)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        calls.send_joined(-1, (b"a",), b"b", 0)
+
+
 def test_events_are_those_of_the_kernel(calls: ModuleType, pair: tuple[socket.socket, socket.socket]) -> None:
     one, other = pair
     with select.epoll() as epoll:
