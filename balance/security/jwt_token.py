@@ -16,6 +16,7 @@ from balance.security.jwt_keys import VerifyingKey
 from balance.security.settings import Jwt
 
 _MAX_HEADER: Final = 2048  # bytes of its base64
+_MAX_DEPTH: Final = 500  # levels of its JSON
 _MAX_TRIES: Final = 8  # keys that a token without kid is tried with
 _MAX_TIME: Final = float(2**40)  # seconds since the epoch; a later one is a mistake
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -135,11 +136,29 @@ def _object(encoded: bytes, what: str) -> dict[str, Any]:
     try:
         data = binascii.a2b_base64(encoded.translate(_STANDARD) + b"=" * (-len(encoded) % 4), strict_mode=True)
         found = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        if data.count(b"[") + data.count(b"{") > _MAX_DEPTH and _is_too_deep(found):
+            raise RecursionError
     except (ValueError, RecursionError):
         raise InvalidTokenError(f"a {what} that is no JSON") from None
     if not isinstance(found, dict):
         raise InvalidTokenError(f"a {what} that is no object")
     return found
+
+
+def _is_too_deep(found: Any) -> bool:
+    """Whether it has more levels than we take. json has a limit of its own, which is another one in each version of Python."""
+    level: list[Any] = [found]
+    for _ in range(_MAX_DEPTH):
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner.extend(each.values())
+            elif isinstance(each, list):
+                inner.extend(each)
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
