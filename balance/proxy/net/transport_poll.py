@@ -189,9 +189,11 @@ class TransportPoll:
                 expected = by_fd.get(guessed)
                 if expected is None or not expected.read_early():
                     self._turns_guessed = 0
+                answering = self.spoken_to  # whoever got what that has led to, and may have answered by now
                 found = self._wait()
-                if found and (len(found) > 1 or found[0][0] != guessed):
-                    self._turns_guessed = 0  # others speak, too
+                for fd, _ in found:
+                    if fd != guessed and fd != answering:
+                        self._turns_guessed = 0  # others speak, too
             else:
                 found = self._wait()
                 self._turns_guessed = self._turns_guessed + 1 if len(found) == 1 and found[0][0] == guessed else 0
