@@ -371,7 +371,7 @@ async def test_whole_request_has_a_limit_where_one_is_set(stage: Stage) -> None:
 
 async def test_backend_that_never_replies_is_to_blame_also_where_the_whole_request_has_a_limit(stage: Stage) -> None:
     backend = stage.backend(says_and_waits())
-    await stage.open(timeouts=Timeouts(request_s=0.1), breaker=CircuitBreaker(enabled=True, failure_threshold=3))
+    await stage.open(timeouts=Timeouts(request_s=0.4), breaker=CircuitBreaker(enabled=True, failure_threshold=3))
     for _ in range(3):
         assert json.loads((await ask(stage, get())).body)["why"] == "total_timeout"
     health = stage.of(backend).health
@@ -383,7 +383,7 @@ async def test_backend_that_never_replies_is_to_blame_also_where_the_whole_reque
 async def test_trial_that_gets_no_reply_within_the_limit_of_the_whole_request_has_failed(stage: Stage) -> None:
     backend = stage.backend(says_and_waits())
     breaker = CircuitBreaker(enabled=True, failure_threshold=1, timeout_s=0.0)
-    await stage.open(timeouts=Timeouts(request_s=0.1), breaker=breaker)
+    await stage.open(timeouts=Timeouts(request_s=0.4), breaker=breaker)
     health = stage.half_open(backend)
     assert (await ask(stage, get())).status == 504
     assert (stage.count(backend, counters.TRIALS), stage.count(backend, counters.TRIALS_FAILED)) == (0, 1)
