@@ -32,8 +32,10 @@ from balance.proxy.http.upstream import Upstream
 from balance.proxy.http2.client_stream import ClientStream
 from balance.proxy.http2.departure import QUIET_S, Departure
 from balance.proxy.listener_settings import ListenerSettings
+from balance.proxy.net.polled_transport import PolledTransport
 from balance.proxy.net.sockets import end_now, is_silent, unsent
 from balance.proxy.net.timer_wheel import NEVER
+from balance.proxy.tls.tls_transport import TlsTransport
 from balance.runtime import counters
 
 log: Final = logging.getLogger("balance.worker")
@@ -195,6 +197,8 @@ class ClientConnection(SessionHandler):
 
     def data_received(self, data: bytes) -> None:
         if self._state is not OPEN:
+            if self._state is LINGERING:  # whoever floods does not stop at our GOAWAY
+                self._read_later()
             return
         now = monotonic()
         session = self.session
@@ -213,6 +217,8 @@ class ClientConnection(SessionHandler):
         if not self._is_paused and not self.transport.is_closing():
             self._is_paused = True
             self.transport.pause_reading()
+            if isinstance(self.transport, (PolledTransport, TlsTransport)):
+                self.transport.read_little()  # what comes waits, and 256 KB of it take half a millisecond to read
 
     def _read(self, data: bytes, now: float) -> None:
         session = self.session
@@ -269,6 +275,9 @@ class ClientConnection(SessionHandler):
             except Exception:
                 self.give_up()
                 raise
+        elif self._state is LINGERING and self._is_paused:
+            self._is_paused = False
+            self.transport.resume_reading()
 
     def _end_turn(self, has_more: bool, now: float) -> None:
         """Go on with those that have room now, write, and see whether there is more to do."""

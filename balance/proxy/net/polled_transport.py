@@ -142,6 +142,10 @@ class PolledTransport:
             self._poll.again(self)
         self._settle()
 
+    def read_little(self) -> None:
+        """Read FEW_BYTES at once until a read is filled: most of what comes waits for its turn. Call it while it is paused."""
+        self._size = FEW_BYTES
+
     def splice_into(self, sink: PolledTransport, spliced: SplicedReceiver) -> None:
         """From now on the kernel moves to `sink` what it takes at once; data_received() has what else is received."""
         if HAS_SPLICE:
@@ -337,7 +341,8 @@ class PolledTransport:
         assert self._protocol is not None
         self._protocol.data_received(data)
         if not self._is_closing:
-            self._size = MANY_BYTES
+            if not self._is_paused:
+                self._size = MANY_BYTES
             self._settle()
             self._act(_IN)
 
@@ -371,7 +376,7 @@ class PolledTransport:
             # On a Unix socket a read ends at descriptors that were sent along, too (SCM_RIGHTS).
             if self._is_closing or not (is_filled or events & _TO_THE_END or self._family == _AF_UNIX):
                 return
-            if is_filled:
+            if is_filled and not self._is_paused:
                 self._size = MANY_BYTES
                 self._settle()
             if self._is_paused or (is_filled and size == MANY_BYTES):

@@ -219,6 +219,10 @@ class TlsTransport(Timed):
         if not self._is_closing:
             self._below.pause_reading()
 
+    def read_little(self) -> None:
+        """As PolledTransport."""
+        self._below.read_little()
+
     def resume_reading(self) -> None:
         if self._is_paused:
             self._is_paused = False
