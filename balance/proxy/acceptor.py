@@ -46,7 +46,7 @@ log: Final = logging.getLogger("balance.worker")
 
 _AF_UNIX: Final = int(socket.AF_UNIX)
 BACKLOG: Final = 4096
-MAX_BURST: Final = 64  # connections accepted in one turn of the loop; other connections are served between two turns
+MAX_BURST: Final = 8  # connections accepted in one turn of the loop; other connections are served between two turns
 CALM: Final = 16  # turns that accept one connection only, after the backlog was found empty
 SAY_EVERY_S: Final = 60.0  # between two warnings of a kind: while room is short, it comes and goes many times a second
 
