@@ -50,7 +50,7 @@ MOST_UNSENT: Final = 262_144
 LEAST_PROGRESS: Final = 1024  # bytes; a client that takes fewer at a time than this, forever, holds what waits for it
 BACK: Final = 0.05  # of the bucket for floods comes back each second
 # Seconds for which a client is read on at once, where more has come than is read at once, and nobody waits for a turn.
-AT_ONCE_S: Final = 0.0002
+AT_ONCE_S: Final = 0.0001
 MOST_FRESH: Final = 4  # requests that are to begin; then they do
 SMALL: Final = 1024  # bytes of content, below which it is gathered while more has come: each is a write to a backend
 JITTER: Final = 0.1  # of `max_connection_age`, so that connections that were made together do not end together

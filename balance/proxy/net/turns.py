@@ -11,7 +11,7 @@ from collections import OrderedDict
 from time import monotonic
 from typing import Final, Protocol
 
-TURN_S: Final = 0.0003  # a request has three turns of the event loop, and waits for this in each
+TURN_S: Final = 0.0001  # a request has three to five turns of the event loop, and waits for this in each
 
 
 class TurnTaker(Protocol):
