@@ -87,7 +87,7 @@ async def test_upgrade_from_http1_is_not_taken(stage: Stage) -> None:
 
 
 async def test_preface_that_trickles_has_one_deadline_from_accept_on(stage: Stage) -> None:
-    await stage.open(http=H2C, timeouts=Timeouts(client_header_s=1.0))
+    await stage.open(http=H2C, timeouts=Timeouts(client_header_s=3.0))
     wires = [await stage.client() for _ in range(3)]
     for wire, begin in zip(wires, (PREFACE[:10], PREFACE, b""), strict=True):
         await wire.send(begin)
