@@ -37,6 +37,10 @@ def names(instance: Instance) -> list[str]:
     return [backend["name"] for backend in instance.ask("/status")[1]["pools"][0]["backends"]]
 
 
+def weights_of(instance: Instance) -> list[int]:
+    return [backend["weight"] for backend in instance.ask("/status")[1]["pools"][0]["backends"]]
+
+
 def serves(instance: Instance, *backends: str) -> None:
     until(lambda: names(instance) == sorted(backends), lambda: f"{backends}, not {names(instance)}\n{instance.log}")
 
@@ -91,9 +95,10 @@ def test_bursts_of_changes_lose_no_request(run: Run, tmp_path: Path) -> None:
                 some = [address for index, address in enumerate(addresses) if (number + burst) % 3 != index]
                 write(file, *some, {"address": addresses[number % 3], "weight": number % 7 + 1, "name": f"n{number}"})
                 time.sleep(max(0.0, began + number / 200 - time.monotonic()))
-        write(file, *addresses)
+        write(file, *({"address": each, "weight": 9} for each in addresses))  # what it began with would be no change at all
         until(lambda: found(instance)["endpoints"] == 3 and len(names(instance)) == 3, "the end of the bursts")
         until(lambda: sorted(names(instance)) == sorted(addresses), "the last list")
+        until(lambda: weights_of(instance) == [9, 9, 9], "its weights")
         report = load.end()
         after = instance.ask("/status")[1]["generation"]
     assert not report.failures, report.failures[:9]
@@ -111,11 +116,8 @@ def test_what_is_found_outlives_control_workers_reloads_and_the_instance(run: Ru
     assert instance.command("weight", "second", "5")[0] == 0
     file.unlink()
 
-    def weights() -> list[int]:
-        return [each["weight"] for each in instance.ask("/status")[1]["pools"][0]["backends"]]
-
     def all_is_as_it_was() -> None:
-        until(lambda: weights() == [1, 5], "both, as they were")
+        until(lambda: weights_of(instance) == [1, 5], "both, as they were")
         assert {instance.get()[1] for _ in range(8)} == {"first", "second"}
 
     all_is_as_it_was()
