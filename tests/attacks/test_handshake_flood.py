@@ -75,7 +75,9 @@ def test_a_last_flight_that_stops_ends_at_the_time_limit(tmp_path: Path, version
                 flight = b""
                 while not flight:
                     flight = half.flight(sock.recv(65536))
-                sock.sendall(flight[: number * (len(flight) - 1) // 59] if number < 59 else flight[:-1] + b"\0")
+                sock.sendall(
+                    flight[: number * (len(flight) - 1) // 59] if number < 59 else flight[:-1] + bytes([flight[-1] ^ 1])
+                )
             good.answers(5)
             for sock in socks:
                 with sock:

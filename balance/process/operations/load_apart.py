@@ -11,6 +11,7 @@ import pickle
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import NoReturn
 
 from balance.config.model import Config
@@ -71,20 +72,20 @@ def _in_child(work: Callable[[], bytes]) -> bytes:
     """What `work` returns in a forked process; nothing where that fails."""
     read_end, write_end = os.pipe()
     parent = os.getpid()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # a Ctrl-C that comes now would leave the child behind
+    ctrl_c = _HeldBack()
     try:
         pid = os.fork()
     except OSError:
         os.close(read_end)
         os.close(write_end)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        ctrl_c.let_go()
         return b""
     if pid == 0:
-        _answer_and_exit(work, read_end, write_end, parent, mask)
+        _answer_and_exit(work, read_end, write_end, parent, ctrl_c)
     try:
         os.close(write_end)
         with open(read_end, "rb") as file:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            ctrl_c.let_go()
             packet = file.read()
     except BaseException:  # Ctrl-C: it may be told to the child as well, or not
         os.kill(pid, signal.SIGKILL)
@@ -94,15 +95,32 @@ def _in_child(work: Callable[[], bytes]) -> bytes:
     return packet if status == 0 else b""
 
 
-def _answer_and_exit(
-    work: Callable[[], bytes], read_end: int, write_end: int, parent: int, mask: set[int | signal.Signals]
-) -> NoReturn:
+class _HeldBack:
+    """A Ctrl-C, which would leave the child behind where it comes before its parent is ready for it. A signal's mask holds it
+    from one thread alone; and what is raised in a function that os.fork() calls afterwards is lost.
+    """
+
+    def __init__(self) -> None:
+        self._has_come = False
+        self._usual = signal.signal(signal.SIGINT, self._come)
+
+    def _come(self, number: int, frame: FrameType | None) -> None:
+        self._has_come = True
+
+    def let_go(self) -> None:
+        """It counts from now on, also if it has come."""
+        signal.signal(signal.SIGINT, self._usual)
+        if self._has_come:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _answer_and_exit(work: Callable[[], bytes], read_end: int, write_end: int, parent: int, ctrl_c: _HeldBack) -> NoReturn:
     """In the child. What is raised here is raised in the parent again, and is told there."""
     status = 1
     try:
         from balance.process.os_calls import set_parent_death_signal
 
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        ctrl_c.let_go()
         set_parent_death_signal(parent, signal.SIGKILL)  # reading a pipe or a network share may block for ever
         os.close(read_end)
         with open(write_end, "wb") as file:
