@@ -86,6 +86,7 @@ class Supervisor:
         self._owns_board = handover_state is None  # else once this one serves
         self._successor: Child | None = None  # once it has taken over
         self._has_served = False
+        self._was_killed = False
         self._operations = OperationQueue(self._make_operation, self._notify_ready)
         after_fork_in_child = (self._signals.close, self._selector.close, self._operations.after_fork_in_child)
         self._supervisor_state = Bootstrap(
@@ -124,7 +125,6 @@ class Supervisor:
         gc.collect()
         set_up_heap()
         gc.freeze()  # the children's collectors leave these pages alone, and so they stay shared
-        was_killed = False
         try:
             self._start_children()
             while self._phase is not LifecyclePhase.OVER:
@@ -134,11 +134,10 @@ class Supervisor:
                         self._on_message(child_exit.child, message)
                     self._on_child_exit(child_exit)
                 self._advance(time.monotonic())
-                was_killed |= self._phase is LifecyclePhase.KILLING
             if self._successor is None:
-                self._supervisor_state.context.autoscaling.farewell(*((1.0,) if was_killed else ()))
+                self._supervisor_state.context.autoscaling.farewell(*((1.0,) if self._was_killed else ()))
             log.info("ended")
-            return 1 if was_killed else 0
+            return 1 if self._was_killed else 0
         finally:
             if self._handover_state is not None and not self._has_served:
                 self._process_table.detach_workers()  # their clients would have gone to the old instance, which goes on
@@ -398,6 +397,7 @@ class Supervisor:
     def _enter_phase(self, phase: LifecyclePhase) -> None:
         now = time.monotonic()
         before, self._phase, self._deadline = self._phase, phase, NEVER
+        self._was_killed |= phase is LifecyclePhase.KILLING  # noted here: it may be over before anybody looks at the phase
         process_table = self._process_table
         self._supervisor_state.stage = phase.stage
         self._owns_board |= phase is LifecyclePhase.SERVING

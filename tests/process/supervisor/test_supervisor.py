@@ -6,7 +6,9 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from instance_process import Instance, Origin, until
@@ -14,6 +16,8 @@ from websockets import ConnectionClosed, Request, Response
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websockets
+
+from balance.process.supervisor.supervisor import SIGNAL_DEBOUNCE_S
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(120)]
 
@@ -178,6 +182,25 @@ def test_the_second_signal_stops_at_once(run: Run, origins: Origins) -> None:
     assert [type(error) for error in outcome] == [http.client.RemoteDisconnected]
     assert instance.group_is_empty()
     assert "killed while still draining" in instance.log
+
+
+def test_the_second_signal_counts_where_nobody_is_left_to_kill(run: Run, origins: Origins) -> None:
+    """All is over in the turn in which the signal is read, as where the kernel ends the killed before the supervisor goes on."""
+    origin = origins()
+    instance = run(backends=[{"address": origin.address}], **HTTP).ready()
+    thread, outcome = in_background(lambda: instance.get("/slow"))
+    assert origin.waiting.wait(20)
+    instance.process.send_signal(signal.SIGINT)
+    instance.saying("draining")
+    instance.process.send_signal(signal.SIGSTOP)
+    for pid in Path(f"/proc/{instance.process.pid}/task/{instance.process.pid}/children").read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    time.sleep(SIGNAL_DEBOUNCE_S)  # a signal before that is an echo of the first
+    instance.process.send_signal(signal.SIGINT)
+    instance.process.send_signal(signal.SIGCONT)
+    assert instance.ended() == 1
+    thread.join(20)
+    assert [type(error) for error in outcome] == [http.client.RemoteDisconnected]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
