@@ -14,52 +14,61 @@ from balance.tls.client_hello import MAX_MESSAGE, MAX_STREAM, ClientHello, Clien
 INCOMPLETE, COMPLETE, NOT_TLS, MALFORMED = HelloState
 REAL = real_hello()
 PADDING = extension(21, bytes(200))
+Said = tuple[str, tuple[bytes, ...], bool]
 GREASE = extension(0x0A0A, b"") + extension(0xFAFA, b"\0")
 
 
-def parsed(data: bytes) -> ClientHello | HelloState:
+def said(server_name: str, alpn: tuple[bytes, ...] = (), offers_tls13: bool = False) -> Said:
+    return server_name, alpn, offers_tls13
+
+
+def read(hello: ClientHello) -> Said:
+    return hello.server_name, hello.alpn, hello.offers_tls13
+
+
+def parsed(data: bytes) -> Said | HelloState:
     parser = ClientHelloParser()
     state = parser.feed(data)
-    return parser.hello if state is COMPLETE and parser.hello is not None else state
+    return state if parser.hello is None else read(parser.hello)
 
 
-def fed(pieces: list[bytes]) -> ClientHello | HelloState:
+def fed(pieces: list[bytes]) -> Said | HelloState:
     parser = ClientHelloParser()
     for piece in pieces[:-1]:
         assert parser.feed(piece) is INCOMPLETE
     parser.feed(pieces[-1])
-    return parser.hello if parser.hello is not None else parser.state
+    return parser.state if parser.hello is None else read(parser.hello)
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (REAL, ClientHello("www.example.com", (b"h2", b"http/1.1"), offers_tls13=True)),
-        (real_hello(None, ()), ClientHello("", offers_tls13=True)),
-        (real_hello("A.EXAMPLE.com", ()), ClientHello("a.example.com", offers_tls13=True)),
-        (real_hello(maximum_version=ssl.TLSVersion.TLSv1_2), ClientHello("www.example.com", (b"h2", b"http/1.1"))),
-        (hello(sni(b"a.example.com.")), ClientHello("a.example.com")),
-        (hello(), ClientHello("")),  # TLS 1.2 without extensions
-        (hello(b""), ClientHello("")),
-        (hello(GREASE + sni(b"a.b") + PADDING), ClientHello("a.b")),
-        (hello(extension(0xFE0D, bytes(300)) + sni(b"public.example")), ClientHello("public.example")),  # ECH: the outer name
-        (hello(sni(b"*.example.com")), ClientHello("*.example.com")),
-        (hello(extension(51, bytes(9000)) + sni(b"a.b")), ClientHello("a.b")),  # large key shares
-        (REAL + b"\x14\x03\x03\x00\x01\x01", ClientHello("www.example.com", (b"h2", b"http/1.1"), True)),  # what follows stays
+        (REAL, said("www.example.com", (b"h2", b"http/1.1"), offers_tls13=True)),
+        (real_hello(None, ()), said("", offers_tls13=True)),
+        (real_hello("A.EXAMPLE.com", ()), said("a.example.com", offers_tls13=True)),
+        (real_hello(maximum_version=ssl.TLSVersion.TLSv1_2), said("www.example.com", (b"h2", b"http/1.1"))),
+        (hello(sni(b"a.example.com.")), said("a.example.com")),
+        (hello(), said("")),  # TLS 1.2 without extensions
+        (hello(b""), said("")),
+        (hello(GREASE + sni(b"a.b") + PADDING), said("a.b")),
+        (hello(extension(0xFE0D, bytes(300)) + sni(b"public.example")), said("public.example")),  # ECH: the outer name
+        (hello(sni(b"*.example.com")), said("*.example.com")),
+        (hello(extension(51, bytes(9000)) + sni(b"a.b")), said("a.b")),  # large key shares
+        (REAL + b"\x14\x03\x03\x00\x01\x01", said("www.example.com", (b"h2", b"http/1.1"), True)),  # what follows stays
     ],
 )
-def test_a_hello_says_its_name_and_protocols(data: bytes, expected: ClientHello) -> None:
+def test_a_hello_says_its_name_and_protocols(data: bytes, expected: Said) -> None:
     assert parsed(data) == expected
 
 
 @pytest.mark.parametrize("cut", range(len(REAL)))
 def test_a_hello_may_be_cut_at_every_byte(cut: int) -> None:
-    assert fed([REAL[:cut], REAL[cut:]]) == ClientHello("www.example.com", (b"h2", b"http/1.1"), offers_tls13=True)
+    assert fed([REAL[:cut], REAL[cut:]]) == said("www.example.com", (b"h2", b"http/1.1"), offers_tls13=True)
 
 
 def test_a_hello_may_come_byte_by_byte_in_records_of_one_byte() -> None:
     data = hello(sni(b"a.b"), sizes=(1,) * 500)
-    assert fed([data[at : at + 1] for at in range(len(data))]) == ClientHello("a.b")
+    assert fed([data[at : at + 1] for at in range(len(data))]) == said("a.b")
 
 
 @given(st.data(), st.lists(st.integers(1, 60), max_size=20))
@@ -67,7 +76,7 @@ def test_neither_records_nor_segments_change_what_is_read(data: st.DataObject, s
     sent = hello(GREASE + sni(b"some.example.com") + PADDING, tuple(sizes))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(sent) - 1), max_size=30)))
     pieces = [sent[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
-    assert fed(pieces) == ClientHello("some.example.com")
+    assert fed(pieces) == said("some.example.com")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +114,7 @@ def test_neither_records_nor_segments_change_what_is_read(data: st.DataObject, s
         (hello(extension(0, vector(2, b"\0" + vector(2, b"a.b") + b"\0" + vector(2, b"c.d")))), MALFORMED),
         (hello(extension(16, vector(2, b"\0"))), MALFORMED),
         (hello(extension(16, b"\0\0")), MALFORMED),
+        *((hello(extension(kind, b"") * 2), MALFORMED) for kind in (5, 59, 60, 0x0A0A, 0xFF01)),  # one of each
         (hello(b"\0"), MALFORMED),
         (records(message(body(sni(b"a.b")) + b"x")), MALFORMED),
         (records(message(body(None, suites=b""))), MALFORMED),
@@ -126,6 +136,15 @@ def test_a_hello_that_never_ends_is_bounded() -> None:
         state = parser.feed(one + b"\0")
     assert state is MALFORMED
     assert parser._total <= MAX_STREAM + 6
+
+
+@given(st.integers(0, len(REAL) - 1), st.integers(0, 255))
+def test_one_record_is_read_as_its_bytes_are(at: int, byte: int) -> None:
+    data = REAL[:at] + bytes([byte]) + REAL[at + 1 :]
+    parser = ClientHelloParser()
+    for one in data:
+        parser.feed(bytes([one]))
+    assert parsed(data) == (parser.state if parser.hello is None else read(parser.hello))
 
 
 @given(st.binary(max_size=400), st.integers(0, 400))

@@ -43,9 +43,9 @@ class ProtocolChoice(Timed):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # it is a full Transport
-        made = transport.get_extra_info("ssl_object")
-        if made is not None:
-            self._choose(is_http2=made.selected_alpn_protocol() == _H2)
+        by_alpn = transport.get_extra_info("alpn_protocol")
+        if by_alpn is not None:
+            self._choose(is_http2=by_alpn == _H2)
             return
         settings = self.settings
         settings.worker.connections.add(self)

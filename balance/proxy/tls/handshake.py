@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from balance.model import Why
 from balance.proxy.net.timer_wheel import NEVER
@@ -41,13 +41,17 @@ _VERIFY_WORDS: Final = {
 _NOT_TLS: Final = frozenset(("HTTP_REQUEST", "HTTPS_PROXY_REQUEST"))
 
 
-class Chosen(NamedTuple):
+class Chosen:
     """What a handshake begins with, as its ClientHello says."""
 
-    tls: ListenerTls
-    policy: ssl.SSLContext
-    certificate: ssl.SSLContext
-    server_name: str  # "" where the client names none
+    __slots__ = ("certificate", "policy", "server_name", "tls")
+
+    def __init__(self, tls: ListenerTls, policy: ssl.SSLContext, certificate: ssl.SSLContext, server_name: str) -> None:
+        """`server_name` is "" where the client names none."""
+        self.tls = tls
+        self.policy = policy
+        self.certificate = certificate
+        self.server_name = server_name
 
 
 class Handshake:
@@ -64,13 +68,16 @@ class Handshake:
         self.chosen = chosen
         worker.connections.add(self)
 
-    def begun(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> tuple[ssl.SSLObject, RecordFeed]:
-        """What speaks TLS, and reads from `incoming` by the second, and writes to `outgoing`. It has done nothing yet."""
+    def begun(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> tuple[Any, RecordFeed]:
+        """What speaks TLS, and reads from `incoming` by the second, and writes to `outgoing`. It has done nothing yet.
+
+        It is what an ssl.SSLObject has in C, without the object around it.
+        """
+        chosen = self.chosen
         fed = ssl.MemoryBIO()
-        made = self.chosen.policy.wrap_bio(fed, outgoing, server_side=True)
-        made.context = self.chosen.certificate  # before the handshake: what changes by it is said in tls.contexts
-        cast(Any, made).chosen = self.chosen
-        return made, RecordFeed(made, incoming, fed, self.flooded)
+        engine = cast(Any, chosen.policy)._wrap_bio(fed, outgoing, True)
+        engine.context = chosen.certificate  # before the handshake: what changes by it is said in tls.contexts
+        return engine, RecordFeed(engine, incoming, fed, self.flooded)
 
     def flooded(self) -> None:
         """After the handshake: the peer sends records without data, and no end of them."""

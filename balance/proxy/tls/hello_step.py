@@ -50,7 +50,7 @@ class SniStep:
         if data is None:
             self._worker.row.cells[counters.WHY + Why.TLS_ABORTED] += 1
             return PrereadResult.REFUSE
-        state = self._parser.feed(data[self._read :])
+        state = self._parser.feed(data[self._read :] if self._read else data)
         self._read = len(data)
         if state is HelloState.INCOMPLETE:
             return PrereadResult.WAIT
@@ -113,7 +113,7 @@ class HelloStep:
         if data is None:
             self._worker.row.cells[counters.WHY + Why.TLS_ABORTED] += 1  # a probe of the port, often
             return PrereadResult.REFUSE
-        state = self._parser.feed(data[self._read :])
+        state = self._parser.feed(data[self._read :] if self._read else data)
         self._read = len(data)
         if state is HelloState.INCOMPLETE:
             return PrereadResult.WAIT

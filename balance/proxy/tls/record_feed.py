@@ -29,17 +29,17 @@ MAX_CIPHERTEXT: Final = HEADER + MAX_RECORD + 2048  # RFC 5246 section 6.2.3; Op
 
 
 class RecordFeed:
-    """What a TlsTransport reads from, around what is in C of an SSLObject."""
+    """What a TlsTransport reads from, around what an ssl.SSLObject has in C."""
 
     __slots__ = ("_counted_at", "_dataless", "_engine", "_fed", "_incoming", "_is_idle", "_left", "_missing", "_on_flood",
                  "_rest", "is_pending")  # fmt: skip
 
-    def __init__(self, made: ssl.SSLObject, incoming: ssl.MemoryBIO, fed: ssl.MemoryBIO, on_flood: Callable[[], None]) -> None:
-        """`made` reads from `fed`: whole records, and a long one as it comes. The transport fills `incoming`.
+    def __init__(self, engine: Any, incoming: ssl.MemoryBIO, fed: ssl.MemoryBIO, on_flood: Callable[[], None]) -> None:
+        """`engine` reads from `fed`: whole records, and a long one as it comes. The transport fills `incoming`.
 
         `on_flood` is called when the bound is passed.
         """
-        self._engine: Any = made._sslobj  # type: ignore[attr-defined]  # what is in C
+        self._engine = engine
         self._incoming = incoming
         self._fed = fed
         self.is_pending = False  # read() has something without more from the peer, roughly
@@ -53,7 +53,8 @@ class RecordFeed:
         self._counted_at = 0.0
         self._on_flood = on_flood
 
-    def do_handshake(self) -> None:
+    def do_handshake(self) -> bool:
+        """Go on with what has come; whether it is done. ssl.SSLError when it fails."""
         # OpenSSL is asked when it has something to read, as each time that it wants more costs as much as a request.
         while self._feed(1):  # what follows the last one is read as data
             self._left = 0
@@ -63,9 +64,10 @@ class RecordFeed:
             except ssl.SSLWantReadError:
                 pass
         else:
-            raise ssl.SSLWantReadError
+            return False
         self._is_idle = not self._rest and not self._fed.pending
         self._tell_pending()
+        return True
 
     def read(self, most: int) -> bytes:
         """Up to `most` bytes of what there is; b"" at the peer's close_notify. SSLWantReadError where there is nothing."""

@@ -13,12 +13,12 @@ import select
 import ssl
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from balance.proxy.net.polled_transport import HIGH, PolledTransport, Receiver
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 from balance.proxy.net.transport_poll import TransportPoll
-from balance.proxy.tls.handshake import Handshake
+from balance.proxy.tls.handshake import Chosen, Handshake
 from balance.proxy.tls.record_feed import RecordFeed
 
 SHUTDOWN_S: Final = 5.0  # for the peer's close_notify after ours; in seconds, and from when all is sent
@@ -30,12 +30,13 @@ _MOST: Final = 1 << 18  # bytes to read at once: RecordFeed gives no more than a
 class TlsTransport(Timed):
     """One connection of a client. Until connection_lost() it is what its PolledTransport tells of the bytes."""
 
-    __slots__ = ("_below", "_encrypt", "_feed", "_handshake", "_incoming", "_is_closing", "_is_late", "_is_open", "_is_paused",
-                 "_made", "_outgoing", "_poll", "_protocol", "_wheel")  # fmt: skip
+    __slots__ = ("_below", "_chosen", "_encrypt", "_engine", "_feed", "_handshake", "_incoming", "_is_closing", "_is_late",
+                 "_is_open", "_is_paused", "_outgoing", "_poll", "_protocol", "_ssl_object", "_wheel")  # fmt: skip
 
     # Set by connection_made():
     _below: PolledTransport
-    _made: ssl.SSLObject
+    _chosen: Chosen
+    _engine: Any  # what an ssl.SSLObject has in C
     _encrypt: Callable[[bytes | bytearray | memoryview], int]
     _feed: RecordFeed
 
@@ -46,6 +47,7 @@ class TlsTransport(Timed):
         self._wheel: TimerWheel = poll.wheel
         self._handshake: Handshake | None = handshake  # until it is over
         self._protocol: Receiver | None = protocol
+        self._ssl_object: ssl.SSLObject | None = None  # once it was asked for
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._is_open = False  # the handshake was done
@@ -63,9 +65,9 @@ class TlsTransport(Timed):
         handshake = self._handshake
         assert handshake is not None
         handshake.on_cut = self.abort
-        made, self._feed = handshake.begun(self._incoming, self._outgoing)
-        self._made = made
-        self._encrypt = made._sslobj.write  # what is in C
+        self._chosen = handshake.chosen
+        self._engine, self._feed = handshake.begun(self._incoming, self._outgoing)
+        self._encrypt = self._engine.write
         if self.deadline < self.looked_at:
             self._wheel.watch(self, monotonic())
         transport.ready(_IN)
@@ -111,14 +113,14 @@ class TlsTransport(Timed):
 
     def _go_on(self) -> None:
         try:
-            self._feed.do_handshake()
-        except ssl.SSLWantReadError:
-            self.send_now()
-            return
+            is_done = self._feed.do_handshake()
         except ssl.SSLError as error:
             self.send_now()  # the alert, by which the client's user learns why
             self._fail(error)
             self._below.close()
+            return
+        if not is_done:
+            self.send_now()
             return
         self._wheel.forget(self)
         self.deadline = NEVER
@@ -313,7 +315,7 @@ class TlsTransport(Timed):
             self.abort()
             return False
         try:
-            self._made.unwrap()
+            self._engine.shutdown()
         except ssl.SSLWantReadError:  # the peer's has not come
             pass
         except ssl.SSLError as error:
@@ -335,9 +337,20 @@ class TlsTransport(Timed):
         self._protocol = protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`ssl_object` and `cipher`; what else there is has the connection below."""
+        """`alpn_protocol` ("" for none), `ssl_object` and `cipher`; what else there is has the connection below."""
+        if name == "alpn_protocol":
+            return self._engine.selected_alpn_protocol() or ""
         if name == "ssl_object":
-            return self._made
+            return self._as_ssl_object()
         if name == "cipher":
-            return self._made.cipher()
+            return self._engine.cipher()
         return self._below.get_extra_info(name, default)
+
+    def _as_ssl_object(self) -> ssl.SSLObject:
+        """It has a `chosen` besides. Made late, as few ask for it."""
+        made = self._ssl_object
+        if made is None:
+            made = self._ssl_object = ssl.SSLObject.__new__(ssl.SSLObject)  # its constructor is not public
+            cast(Any, made)._sslobj = self._engine
+            cast(Any, made).chosen = self._chosen
+        return made

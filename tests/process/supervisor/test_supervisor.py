@@ -185,7 +185,7 @@ def test_the_second_signal_stops_at_once(run: Run, origins: Origins) -> None:
 
 
 def test_the_second_signal_counts_where_nobody_is_left_to_kill(run: Run, origins: Origins) -> None:
-    """All is over in the turn in which the signal is read, as where the kernel ends the killed before the supervisor goes on."""
+    """All is over in the turn in which the signal is read, as where the killed are gone before the supervisor goes on."""
     origin = origins()
     instance = run(backends=[{"address": origin.address}], **HTTP).ready()
     thread, outcome = in_background(lambda: instance.get("/slow"))

@@ -28,7 +28,7 @@ class Server:
         fed = ssl.MemoryBIO()
         self.floods = 0
         self.made = CONTEXT.wrap_bio(fed, self.outgoing, server_side=True)
-        self.tls = RecordFeed(self.made, self.incoming, fed, self.count)
+        self.tls = RecordFeed(self.made._sslobj, self.incoming, fed, self.count)
         self.is_open = False
         self.client: Any = None
         self.client = CraftedClient(self, version)  # type: ignore[arg-type]
@@ -39,11 +39,7 @@ class Server:
     def sendall(self, data: bytes) -> None:
         self.incoming.write(data)
         if not self.is_open:
-            try:
-                self.tls.do_handshake()
-                self.is_open = True
-            except ssl.SSLWantReadError:
-                pass
+            self.is_open = self.tls.do_handshake()
 
     def recv(self, _: int) -> bytes:
         return self.outgoing.read()
