@@ -9,7 +9,6 @@ worker's TransportPoll, with TLS as without.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import logging
@@ -31,6 +30,7 @@ from balance.proxy.listener_settings import ListenerSettings
 from balance.proxy.net import system_calls
 from balance.proxy.net.sockets import keep_alive, other_address, reset_accepted
 from balance.proxy.net.timer_wheel import TimerWheel
+from balance.proxy.net.transport_poll import TransportPoll
 from balance.proxy.preread import Caller, Step
 from balance.proxy.proxy_header import ProxyHeaderStep
 from balance.proxy.tcp.session import Downstream
@@ -298,16 +298,23 @@ class Acceptor:
                     continue
                 self._place = place
             if self._tls is not None:
-                steps: tuple[Step, ...] = (*self._steps, HelloStep(self._worker, self))
-                Caller(self, fd, address, steps, None if self._steps else self._place).begin()
+                self._greet(fd, address, HelloStep(self._worker, self))
             elif self._listener.sni is not None:
-                steps = (*self._steps, SniStep(self._worker, self._listener))
-                Caller(self, fd, address, steps, None if self._steps else self._place).begin()
+                self._greet(fd, address, SniStep(self._worker, self._listener))
             elif self._steps:
                 Caller(self, fd, address, self._steps).begin()
             else:
                 self._begin(fd, address)
         return taken
+
+    def _greet(self, fd: int, address: Any, hello: HelloStep | SniStep) -> None:
+        """Begin with a client whose ClientHello counts."""
+        if self._steps:
+            Caller(self, fd, address, (*self._steps, hello)).begin()
+        else:
+            caller = Caller(self, fd, address, (hello,), self._place)
+            caller.on_timeout = hello.timed_out
+            caller.begin(with_bytes=True)
 
     @property
     def tls(self) -> ListenerTls | None:
@@ -324,8 +331,8 @@ class Acceptor:
         return self._listener.timeouts.client_header_s if self._listener.sni is None else self._listener.sni_timeout_s
 
     @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        return self._worker.loop
+    def poll(self) -> TransportPoll:
+        return self._worker.plain
 
     @property
     def wheel(self) -> TimerWheel:
@@ -356,9 +363,9 @@ class Acceptor:
             reset_accepted(fd)
             self._place.leave()
         elif caller.listener is not None:
-            self._begin(fd, address, caller.listener)
+            self._begin(fd, address, caller.listener, caller.seen)
         else:
-            self._begin(fd, address)
+            self._begin(fd, address, None, caller.seen)
 
     def _secure(self, caller: Caller, fd: int) -> None:
         """Begin a TLS handshake. The protocol's connection_made() is called at its end."""
@@ -366,25 +373,27 @@ class Acceptor:
         handshake = Handshake(self._worker, self._place, caller.secured, other_address(address))
         transport = TlsTransport(poll, handshake, self._client(address), caller.ends_at)
         try:
-            poll.accepted(self._family, fd, transport)
+            poll.accepted(self._family, fd, transport, caller.seen)
         except OSError as error:  # no descriptor or memory to watch it with
             reset_accepted(fd)
             handshake.ended(error)
-            self._say_unwatched(error)
+            self.unwatched(error)
         except BaseException as error:
             os.close(fd)
             handshake.ended(error)
             raise
 
-    def _begin(self, fd: int, address: Any, listener: Listener | None = None) -> None:
-        """Begin a connection without TLS. `listener` is there where SNI leads to another pool than the acceptor's own."""
+    def _begin(self, fd: int, address: Any, listener: Listener | None = None, seen: int = 0) -> None:
+        """Begin a connection without TLS. `listener` is there where SNI leads to another pool than the acceptor's own; `seen`
+        are the events of a socket that was waited for.
+        """
         client = self._client(address, listener)
         try:
-            self._worker.plain.accepted(self._family, fd, client)
+            self._worker.plain.accepted(self._family, fd, client, seen)
         except OSError as error:  # no descriptor or memory to watch it with
             reset_accepted(fd)
             self._place.leave()
-            self._say_unwatched(error)
+            self.unwatched(error)
         except BaseException:
             os.close(fd)
             self._place.leave()
@@ -397,7 +406,8 @@ class Acceptor:
             return HttpClient(self._settings, self._place, address)
         return Downstream(self._worker, listener or self._listener, self._place, address)
 
-    def _say_unwatched(self, error: OSError) -> None:
+    def unwatched(self, error: OSError) -> None:
+        """Say that there is no descriptor or memory to watch a connection with."""
         now, problem = monotonic(), error.strerror or str(error)
         if now >= self._said_at.get(problem, 0.0) + SAY_EVERY_S:
             self._said_at[problem] = now

@@ -6,8 +6,6 @@ header, a ClientHello. nginx calls this the preread phase, HAProxy `tcp-request 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import enum
 import socket
 from collections.abc import Callable, Sequence
@@ -16,12 +14,11 @@ from typing import Any, Final, Protocol
 
 from balance.proxy.net import system_calls
 from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
+from balance.proxy.net.transport_poll import TransportPoll
 
 _AF_UNIX: Final = int(socket.AF_UNIX)
 _AF_INET: Final = int(socket.AF_INET)
 _AF_INET6: Final = int(socket.AF_INET6)
-
-ASK_AGAIN_S: Final = 0.01  # on Unix sockets, where the kernel can't signal bytes beyond those peeked at
 
 
 class PrereadResult(enum.Enum):
@@ -42,10 +39,14 @@ class Host(Protocol):
         """The time limit for all steps, in seconds; 0 for none."""
 
     @property
-    def loop(self) -> asyncio.AbstractEventLoop: ...
+    def poll(self) -> TransportPoll:
+        """OSError when there is no descriptor for it."""
 
     @property
     def wheel(self) -> TimerWheel: ...
+
+    def unwatched(self, error: OSError) -> None:
+        """There is no descriptor or memory to wait for somebody's bytes with."""
 
     def adopt(self, caller: Caller, fd: int) -> None:
         """Make the transport of a connection that has passed all steps."""
@@ -57,8 +58,8 @@ class Host(Protocol):
 class Caller(Timed):
     """A connection that was accepted and has no transport yet. A step may change its `address`: a PROXY header does."""
 
-    __slots__ = ("_family", "_fd", "_host", "_is_watched", "_peeked", "_sock", "_steps", "_timer", "address", "ends_at",
-                 "is_admitted", "listener", "on_timeout", "place", "secured")  # fmt: skip
+    __slots__ = ("_family", "_fd", "_host", "_is_watched", "_sock", "_steps", "address", "ends_at", "is_admitted", "listener",
+                 "on_timeout", "place", "secured", "seen")  # fmt: skip
 
     def __init__(self, host: Host, fd: int, address: Any, steps: Sequence[Step], place: Any = None) -> None:
         """`fd` does not block. `place` is where it is counted already, if it is."""
@@ -70,23 +71,25 @@ class Caller(Timed):
         self._family = _family_of(address)
         self._host = host
         self._steps = list(steps)
-        self._peeked = 0
         self._is_watched = False
-        self._timer: asyncio.TimerHandle | None = None
+        self.seen = 0  # the events of its socket, once it was waited for
         self.place = place
         self.ends_at = NEVER  # the deadline of all steps, and of a TLS handshake that follows
         self.on_timeout: Callable[[Caller], None] | None = None
         self.listener: Any = None  # in place of the acceptor's, where SNI leads to another pool
         self.secured: Any = None  # what a TLS handshake begins with, see proxy.tls
 
-    def begin(self) -> None:
-        """Begin the steps. Until they are over it is in the host's `callers`."""
+    def begin(self, *, with_bytes: bool = False) -> None:
+        """Begin the steps. Until they are over it is in the host's `callers`. `with_bytes`: when some have come, not now."""
         now = monotonic()
         self.deadline = self.ends_at = now + (self._host.preread_s or NEVER)
         if self.deadline < self.looked_at:
             self._host.wheel.watch(self, now)
         self._host.callers.add(self)
-        self._go_on()
+        if with_bytes:
+            self._await_more()
+        else:
+            self._go_on()
 
     @property
     def sock(self) -> socket.socket:
@@ -101,10 +104,7 @@ class Caller(Timed):
             data = system_calls.peek(self._fd, most)
         except OSError:
             return None
-        if data is None:
-            return b""
-        self._peeked = len(data)
-        return data or None
+        return b"" if data is None else data or None
 
     def consume(self, count: int) -> None:
         """Take the first `count` bytes, which were peeked at, off the stream."""
@@ -113,7 +113,6 @@ class Caller(Timed):
             if not taken:
                 return
             count -= taken
-        self._peeked = 0
 
     def extend(self, limit_s: float) -> None:
         """The steps that follow, and a TLS handshake, have so many seconds from now."""
@@ -156,16 +155,24 @@ class Caller(Timed):
             self._await_more()
 
     def _await_more(self) -> None:
-        """Wait for more bytes. The peeked ones keep the socket readable, so SO_RCVLOWAT is set to one more than those."""
-        loop = self._host.loop
-        if self._family == _AF_UNIX:
-            self._timer = loop.call_later(ASK_AGAIN_S, self._go_on)
+        """Be told of the next edge: of what comes, and once of what is there already."""
+        if self._is_watched:
             return
-        with contextlib.suppress(OSError):
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._peeked + 1)
-        if not self._is_watched:
+        try:
+            self._host.poll.wait_for(self._fd, self)
+        except OSError as error:
+            self._host.unwatched(error)
+            self.refuse()
+        else:
             self._is_watched = True
-            loop.add_reader(self.sock, self._go_on)
+
+    def ready(self, events: int) -> None:
+        """See Awaiting."""
+        self.seen |= events
+        try:
+            self._go_on()
+        except Exception as error:
+            self._host.poll.loop.call_exception_handler({"message": "a step before the transport failed", "exception": error})
 
     def _leave(self) -> bool:
         """End the steps; False when they were over already."""
@@ -175,12 +182,8 @@ class Caller(Timed):
         host.callers.discard(self)
         host.wheel.forget(self)
         self.deadline = NEVER
-        if self._timer is not None:
-            self._timer.cancel()
         if self._is_watched:
-            host.loop.remove_reader(self.sock)
-            with contextlib.suppress(OSError):
-                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            host.poll.wait_no_more(self._fd)
         return True
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from dataclasses import replace
 
@@ -12,6 +14,7 @@ from stage import Stage, serve, until
 
 from balance.config.model import Timeouts
 from balance.model import Mode
+from balance.proxy.net.transport_poll import TransportPoll
 from balance.proxy.preread import Caller, PrereadResult, Step
 
 LISTENS = ["127.0.0.1", "unix"]
@@ -50,6 +53,36 @@ async def test_what_a_step_has_peeked_at_is_still_there(stage: Stage, listen: st
     for part in (b"GE", b"T / HT", b"TP/1.1\r", b"\nHost: x\r\n\r\n"):
         await client.send(part)
         await until(lambda part=part: seen and part in seen[-1])
+    assert (await client.reply()).body == b"ok"
+
+
+@pytest.mark.parametrize("listen", LISTENS)
+async def test_an_end_that_was_told_of_while_a_step_waited_is_known(stage: Stage, listen: str) -> None:
+    seen: list[bytes] = []
+    await opened(stage, knows_a_line(seen), listen=listen, client_header_s=60.0)
+    client = await stage.client()
+    await client.send(b"GET /")
+    await until(lambda: seen and seen[-1])
+    client.send_now(get()[5:])
+    client.half_close()
+    await client.rest()
+    await until(lambda: not stage.worker.descriptors.clients)
+
+
+async def test_who_cannot_be_watched_is_closed_and_it_is_said(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(poll: TransportPoll, fd: int, awaiting: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # fs.epoll.max_user_watches
+
+    await opened(stage, knows_a_line([]))
+    with monkeypatch.context() as patch:
+        patch.setattr(TransportPoll, "wait_for", refused)
+        assert await (await stage.client()).ending() in ("eof", "reset")
+    assert "can't be watched: No space left on device" in caplog.text
+    await until(lambda: not stage.worker.descriptors.clients)
+    client = await stage.client()
+    await client.send(get())
     assert (await client.reply()).body == b"ok"
 
 

@@ -39,11 +39,19 @@ class Late(Protocol):
     def turn_ends(self) -> None: ...
 
 
+class Awaiting(Protocol):
+    """Waits for bytes of a connection that has no transport yet."""
+
+    def ready(self, events: int) -> None:
+        """The poll has seen these events. Raises nothing."""
+
+
 class TransportPoll:
     """One worker's."""
 
     __slots__ = (
         "_again",
+        "_awaiting",
         "_by_fd",
         "_dead",
         "_dials",
@@ -66,6 +74,7 @@ class TransportPoll:
         self._epoll = select.epoll()
         self._wait = system_calls.waiting(self._epoll, MOST_EVENTS)
         self._by_fd: dict[int, PolledTransport] = {}
+        self._awaiting: dict[int, Awaiting] = {}
         self._dials: dict[int, PolledDial] = {}  # those that are not connected yet
         self._again: list[PolledTransport] = []  # look again at what they have seen
         self._dead: list[PolledTransport | PolledDial] = []  # closed: it is to be told
@@ -79,8 +88,8 @@ class TransportPoll:
 
     @property
     def is_empty(self) -> bool:
-        """There is no connection on it, and none is dialled."""
-        return not self._by_fd and not self._dials
+        """There is no connection on it, and none is dialled or awaited."""
+        return not self._by_fd and not self._dials and not self._awaiting
 
     def close(self) -> None:
         """No connection may be left."""
@@ -89,15 +98,30 @@ class TransportPoll:
         if self._pipe is not None and not self._pipe.is_closed:
             self._pipe.close()
 
-    def accepted(self, family: int, fd: int, protocol: Receiver) -> None:
-        """Begin with a connection; `fd` does not block. OSError when it can't be watched; `fd` stays the caller's."""
+    def wait_for(self, fd: int, awaiting: Awaiting) -> None:
+        """Tell of each edge of a descriptor, until wait_no_more(). OSError when it can't be watched."""
         self._epoll.register(fd, _EDGES)
+        self._awaiting[fd] = awaiting
+
+    def wait_no_more(self, fd: int) -> None:
+        """The descriptor is closed now, or accepted() follows."""
+        del self._awaiting[fd]
+
+    def accepted(self, family: int, fd: int, protocol: Receiver, seen: int = 0) -> None:
+        """Begin with a connection; `fd` does not block. OSError when it can't be watched; `fd` stays the caller's.
+
+        `seen` are the events that wait_for() has told of, if it was waited for: edges are not told twice.
+        """
+        if not seen:
+            self._epoll.register(fd, _EDGES)
         transport = self._by_fd[fd] = PolledTransport(self, family, fd, protocol)
         try:
             protocol.connection_made(cast(asyncio.BaseTransport, transport))
         except Exception as error:
             self.loop.call_exception_handler({"message": "a connection's protocol failed", "exception": error})
             transport.abort()
+        if seen:
+            transport.ready(seen)
 
     def connect(
         self, address: Address, host: str, protocol: Receiver, dialler: Dialler, timeout_s: float, now: float
@@ -203,6 +227,8 @@ class TransportPoll:
                     transport.ready(events)
                 elif (dial := self._dials.get(fd)) is not None:
                     dial.ready(events)
+                elif (awaiting := self._awaiting.get(fd)) is not None:
+                    awaiting.ready(events)
         finally:
             if self._late:
                 self._tell_late()

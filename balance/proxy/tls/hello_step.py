@@ -45,7 +45,7 @@ class SniStep:
         self._read = 0
 
     def __call__(self, caller: Caller) -> PrereadResult:
-        caller.on_timeout = self._timed_out
+        caller.on_timeout = self.timed_out
         data = caller.peek(MAX_STREAM + 1)
         if data is None:
             self._worker.row.cells[counters.WHY + Why.TLS_ABORTED] += 1
@@ -65,8 +65,9 @@ class SniStep:
             return refuse(self._worker, caller, Why.TLS_UNKNOWN_NAME, name or "no name", _UNRECOGNIZED_NAME)
         return PrereadResult.PASS
 
-    def _timed_out(self, caller: Caller) -> None:
-        timed_out(self._worker, caller, self._read)
+    def timed_out(self, caller: Caller) -> None:
+        """See Caller.on_timeout."""
+        say_timeout(self._worker, caller, self._read)
 
 
 def refuse(worker: WorkerContext, caller: Caller, why: Why, detail: str, answer: bytes) -> PrereadResult:
@@ -80,7 +81,7 @@ def refuse(worker: WorkerContext, caller: Caller, why: Why, detail: str, answer:
     return PrereadResult.REFUSE
 
 
-def timed_out(worker: WorkerContext, caller: Caller, count: int) -> None:
+def say_timeout(worker: WorkerContext, caller: Caller, count: int) -> None:
     """Count and log a ClientHello that did not come in time; `count` bytes did."""
     worker.row.cells[counters.WHY + Why.TLS_TIMEOUT] += 1
     say_refused(worker, other_address(caller.address), Why.TLS_TIMEOUT, f"{count} bytes came")
@@ -108,7 +109,7 @@ class HelloStep:
         self._read = 0
 
     def __call__(self, caller: Caller) -> PrereadResult:
-        caller.on_timeout = self._timed_out
+        caller.on_timeout = self.timed_out
         data = caller.peek(MAX_STREAM + 1)
         if data is None:
             self._worker.row.cells[counters.WHY + Why.TLS_ABORTED] += 1  # a probe of the port, often
@@ -137,5 +138,6 @@ class HelloStep:
     def _refuse(self, caller: Caller, why: Why, detail: str, answer: bytes) -> PrereadResult:
         return refuse(self._worker, caller, why, detail, answer)
 
-    def _timed_out(self, caller: Caller) -> None:
-        timed_out(self._worker, caller, self._read)
+    def timed_out(self, caller: Caller) -> None:
+        """See Caller.on_timeout."""
+        say_timeout(self._worker, caller, self._read)

@@ -9,7 +9,6 @@ What the application writes is sent at the end of the poll's turn, so that a las
 from __future__ import annotations
 
 import asyncio
-import select
 import ssl
 from collections.abc import Callable
 from time import monotonic
@@ -23,7 +22,6 @@ from balance.proxy.tls.record_feed import RecordFeed
 
 SHUTDOWN_S: Final = 5.0  # for the peer's close_notify after ours; in seconds, and from when all is sent
 
-_IN: Final = int(select.EPOLLIN)
 _MOST: Final = 1 << 18  # bytes to read at once: RecordFeed gives no more than a record has
 
 
@@ -59,7 +57,7 @@ class TlsTransport(Timed):
     # --- the connection below -----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the handshake. The ClientHello has come; only its end may still be on the way."""
+        """The handshake begins with the next bytes. The ClientHello has come."""
         assert isinstance(transport, PolledTransport)
         self._below = transport
         handshake = self._handshake
@@ -70,7 +68,6 @@ class TlsTransport(Timed):
         self._encrypt = self._engine.write
         if self.deadline < self.looked_at:
             self._wheel.watch(self, monotonic())
-        transport.ready(_IN)
 
     def data_received(self, data: bytes) -> None:
         self._incoming.write(data)
