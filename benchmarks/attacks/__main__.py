@@ -2,7 +2,7 @@
 
 One worker, before a backend of its own. The good client asks 200 times a second, on kept and on new connections, over HTTP/2
 where that is attacked. Attackers are other machines in life, and do not take the CPU time of those whom they attack: Balance
-has a core for itself, the good client and the backend have another, and the attacker what they leave of that (nice 19). The
+has a core for itself, the good client and the backend have another, and the attacker what they leave of that (SCHED_IDLE). The
 first row is an attacker who only burns it: what the machine does to the good client. `--shared` lets all of them share all
 cores as equals. It prints a table and judges nothing: the promise is a p99 within twice that of peace. The drills of
 tests/attacks say who is served at all.
@@ -159,7 +159,7 @@ def place(site: Site, attacker_pid: int) -> None:
             os.sched_setaffinity(int(thread), {first})
     for pid in (0, site.backend_pid, attacker_pid):
         os.sched_setaffinity(pid, {second})
-    os.setpriority(os.PRIO_PROCESS, attacker_pid, 19)
+    os.sched_setscheduler(attacker_pid, os.SCHED_IDLE, os.sched_param(0))
 
 
 def attacker(attack: Attack, site: Site, begin: Any, end: Any, ended: Any) -> None:

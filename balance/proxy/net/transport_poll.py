@@ -62,6 +62,7 @@ class TransportPoll:
         "_pipe",
         "_turns_guessed",
         "_wait",
+        "is_laden",
         "loop",
         "spoken_to",
         "wheel",
@@ -82,6 +83,7 @@ class TransportPoll:
         self._is_turning = False
         self._is_due = False
         self._pipe: SplicePipe | None = None
+        self.is_laden = False  # somebody has done much in this turn: who has as much to do waits
         self.spoken_to = -1  # the descriptor that was written to last
         self._turns_guessed = 0  # in a row, whose only event was of that one
         loop.add_reader(self._epoll.fileno(), self._turn)
@@ -207,6 +209,7 @@ class TransportPoll:
     def _turn(self) -> None:
         by_fd = self._by_fd
         guessed = self.spoken_to
+        self.is_laden = False
         self._is_turning = True
         try:
             if self._turns_guessed >= SURE:

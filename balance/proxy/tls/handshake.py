@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from balance.model import Why
 from balance.proxy.net.timer_wheel import NEVER
+from balance.proxy.net.turns import Turns
 from balance.proxy.tls.record_feed import RecordFeed
 from balance.proxy.worker_context import WorkerContext
 from balance.runtime import counters
@@ -78,6 +79,11 @@ class Handshake:
         engine = cast(Any, chosen.policy)._wrap_bio(fed, outgoing, True)
         engine.context = chosen.certificate  # before the handshake: what changes by it is said in tls.contexts
         return engine, RecordFeed(engine, incoming, fed, self.flooded)
+
+    @property
+    def turns(self) -> Turns:
+        """Where it waits while others begin."""
+        return self._worker.turns
 
     def flooded(self) -> None:
         """After the handshake: the peer sends records without data, and no end of them."""

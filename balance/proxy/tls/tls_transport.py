@@ -19,6 +19,7 @@ from balance.proxy.net.timer_wheel import NEVER, Timed, TimerWheel
 from balance.proxy.net.transport_poll import TransportPoll
 from balance.proxy.tls.handshake import Chosen, Handshake
 from balance.proxy.tls.record_feed import RecordFeed
+from balance.tls.client_hello import MAX_STREAM
 
 SHUTDOWN_S: Final = 5.0  # for the peer's close_notify after ours; in seconds, and from when all is sent
 
@@ -28,8 +29,8 @@ _MOST: Final = 1 << 18  # bytes to read at once: RecordFeed gives no more than a
 class TlsTransport(Timed):
     """One connection of a client. Until connection_lost() it is what its PolledTransport tells of the bytes."""
 
-    __slots__ = ("_below", "_chosen", "_encrypt", "_engine", "_feed", "_handshake", "_incoming", "_is_closing", "_is_late",
-                 "_is_open", "_is_paused", "_outgoing", "_poll", "_protocol", "_ssl_object", "_wheel")  # fmt: skip
+    __slots__ = ("_below", "_chosen", "_encrypt", "_engine", "_feed", "_handshake", "_has_begun", "_incoming", "_is_closing",
+                 "_is_late", "_is_open", "_is_paused", "_outgoing", "_poll", "_protocol", "_ssl_object", "_wheel")  # fmt: skip
 
     # Set by connection_made():
     _below: PolledTransport
@@ -48,6 +49,7 @@ class TlsTransport(Timed):
         self._ssl_object: ssl.SSLObject | None = None  # once it was asked for
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._has_begun = False  # OpenSSL has seen the ClientHello
         self._is_open = False  # the handshake was done
         self._is_closing = False
         self._is_paused = False
@@ -75,8 +77,10 @@ class TlsTransport(Timed):
             self._discard()
         elif self._is_open:
             self._read()
-        elif self._handshake is not None:
+        elif self._has_begun:
             self._go_on()
+        elif self._handshake is not None:
+            self._begin(self._handshake)
 
     def eof_received(self) -> bool:
         """The FIN: the transport below closes."""
@@ -108,7 +112,29 @@ class TlsTransport(Timed):
 
     # --- the handshake ------------------------------------------------------------------------------------
 
+    def _begin(self, handshake: Handshake) -> None:
+        """Answering a ClientHello costs more than a dozen requests: one is answered in a turn of the poll, others wait for
+        theirs, so that those who are connected are served in between. HAProxy has a class of tasks for that.
+        """
+        if self._poll.is_laden:
+            handshake.turns.add(self)
+            if self._incoming.pending > MAX_STREAM:
+                self._below.pause_reading()
+        else:
+            self._poll.is_laden = self._has_begun = True
+            self._go_on()
+
+    def take_turn(self) -> None:
+        """See TurnTaker."""
+        if self._handshake is not None and not self._has_begun:
+            self._has_begun = True
+            if not self._below.is_reading():
+                self._below.resume_reading()
+            self._go_on()
+
     def _go_on(self) -> None:
+        if self._handshake is None:
+            return
         try:
             is_done = self._feed.do_handshake()
         except ssl.SSLError as error:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from time import monotonic
 from typing import Any
 
@@ -15,6 +15,7 @@ from pem_files import self_signed
 from stage import Stage, until
 from tls_client import client_context
 
+from balance.model import Why
 from balance.proxy.clients import Clients
 from balance.proxy.tls.handshake import Chosen, Handshake
 from balance.proxy.tls.tls_transport import TlsTransport
@@ -30,6 +31,7 @@ class Recorder:
 
     def __init__(self, clients: Clients) -> None:
         self.told: list[Any] = []
+        self.on_data: Callable[[], None] = lambda: None
         self._clients = clients
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -37,6 +39,7 @@ class Recorder:
 
     def data_received(self, data: bytes) -> None:
         self.told.append(data)
+        self.on_data()
 
     def eof_received(self) -> bool:
         self.told.append("eof")
@@ -186,3 +189,41 @@ async def test_who_does_not_read_is_waited_for(stage: Stage) -> None:
                     got += len(peer.tls.read(1 << 20))
         await until(lambda: "room" in peer.protocol.told)
         peer.transport.abort()
+
+
+def is_answered(peer: Peer) -> bool:
+    try:
+        return bool(peer.far.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return False
+
+
+async def test_who_is_connected_is_served_between_two_of_many_hellos(stage: Stage) -> None:
+    async with connected(stage) as peer:
+        others = [Peer(stage, socket.SOCK_STREAM) for _ in range(8)]
+        answered: list[int] = []
+        peer.protocol.on_data = lambda: answered.append(sum(map(is_answered, others)))
+        peer.send(b"while they wait")
+        await until(lambda: answered)
+        assert answered[0] <= 2
+        for other in others:  # all of them in the end
+            other.incoming.write(await other.packet())
+            other.shake()
+        await until(lambda: all(other.protocol.told == ["made"] for other in others))
+        for other in others:
+            other.far.close()
+        await until(lambda: all(other.protocol.told[-1] is None for other in others))
+
+
+async def test_what_follows_a_hello_that_waits_is_read_when_it_has_its_turn(stage: Stage) -> None:
+    async with connected(stage):
+        first, second, third = (Peer(stage, socket.SOCK_STREAM) for _ in range(3))
+        second.far.send(bytes(60_000))
+        third.far.close()
+        first.incoming.write(await first.packet())
+        first.shake()
+        await until(lambda: first.protocol.told == ["made"])
+        await until(lambda: stage.whys == {Why.TLS_PROTOCOL: 1, Why.TLS_ABORTED: 1})
+        first.far.close()
+        await until(lambda: first.protocol.told[-1] is None)
+        assert not stage.worker.descriptors.clients - 1
