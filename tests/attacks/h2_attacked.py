@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from attacked import PATIENCE_S, GoodClient, Site
 from h2_cases import END_HEADERS, Fields, frame, head
 from h2_talk import Talk
+from polling import readiness
 
 from balance.http2 import errors, frames
 from balance.http2.frames import CONTINUATION, DATA, END_STREAM, HEADERS, PING, PRIORITY, rst_stream, settings, window_update
@@ -62,7 +62,7 @@ class Peer(Talk):
                 patience = deadline - time.monotonic()
                 if self.is_over or patience < 0:
                     return
-                readable, writable, _ = select.select([self.sock] if reads else [], [self.sock], [], min(patience, 1.0))
+                readable, writable = readiness(self.sock, min(patience, 1.0), reads=reads)
                 if readable:
                     self.receive()
                 elif writable:

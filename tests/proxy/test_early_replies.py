@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import select
 import socket
 import threading
 from collections import Counter
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from polling import is_readable
 from rawclient import Wire, get, ok, post
 from scripts import failures
 from stage import Stage, until
@@ -243,7 +243,7 @@ async def test_backends_last_bytes_arrive_although_it_takes_no_more(stage: Stage
     assert await client.exactly(5) == b"ready"
     (wire,) = backend.wires
     client.send_now(b"y" * 1000)
-    await until(lambda: select.select([wire.sock], [], [], 0)[0])
+    await until(lambda: is_readable(wire.sock))
     client.send_now(b"z" * 1000)  # from here on the proxy gets no turn before all has happened, and this is first
     wire.send_now(b"too many connections")
     if has_ended:

@@ -77,7 +77,9 @@ class FileOutput:
             try:
                 return os.write(self._fd, piece)
             except BlockingIOError:  # another process with the same terminal or pipe made it non-blocking
-                select.select((), (self._fd,), ())
+                room = select.poll()  # select() refuses descriptors above 1023
+                room.register(self._fd, select.POLLOUT)
+                room.poll()
 
     def _follow(self) -> None:
         """Open the file anew where another one, or none, has its name: rotation without a signal, or somebody's rm."""

@@ -1,10 +1,10 @@
 """Signals that can be waited for, sent by this process to itself."""
 
-import select
 import signal
 from collections.abc import Iterator
 
 import pytest
+from polling import is_readable
 
 from balance.process.supervisor.signals import Signals
 
@@ -25,6 +25,6 @@ def test_signals_are_received_in_order_and_once(signals: Signals) -> None:
     assert signals.received() == []
     signal.raise_signal(signal.SIGUSR2)
     signal.raise_signal(signal.SIGUSR1)
-    assert select.select([signals], [], [], 10)[0] == [signals]
+    assert is_readable(signals.fileno(), 10)
     assert signals.received() == [signal.SIGUSR2, signal.SIGUSR1]
     assert signals.received() == []

@@ -1,8 +1,11 @@
 """A file that takes lines: whole ones, whatever becomes of it, and what it loses is counted and told once."""
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -147,6 +150,38 @@ def test_workers_with_one_pipe_do_not_mix_their_lines(tmp_path: Path) -> None:
     for output in outputs:
         output.close()
     os.close(reader)
+
+
+def test_a_pipe_that_is_full_is_waited_for_whatever_its_descriptor(tmp_path: Path) -> None:
+    """Many clients have come before the log was opened anew."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    output = FileOutput(str(path))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 4096), limits[1]))
+    fd, output._fd = output._fd, fcntl.fcntl(output._fd, fcntl.F_DUPFD, 2048)
+    try:
+        os.close(fd)
+        os.set_blocking(output._fd, False)
+        filled = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                filled += os.write(output._fd, b"y" * PIPE_BYTES)
+        thread = threading.Thread(target=output.write, args=(LINE * 200,))
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+        os.set_blocking(reader, True)
+        received = bytearray()
+        while len(received) < filled + 200 * len(LINE):
+            received += os.read(reader, 1 << 14)
+        thread.join()
+        assert received[filled:].decode() == LINE * 200
+    finally:
+        output.close()
+        os.close(reader)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_pipe_whose_reader_is_gone_is_counted_and_one_that_comes_back_is_written(

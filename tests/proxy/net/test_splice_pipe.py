@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 import os
 import random
-import select
 import socket
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import cast
 
 import pytest
+from polling import is_writable
 from rawclient import Wire
 from stage import Stage, until
 
@@ -308,6 +308,6 @@ def send_urgent(sock: socket.socket) -> None:
         try:
             sock.send(b"!", socket.MSG_OOB)
         except BlockingIOError:
-            select.select([], [sock], [])
+            is_writable(sock, 10)
         else:
             return

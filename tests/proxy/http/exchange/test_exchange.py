@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-import select
 
 import pytest
+from polling import is_readable
 from rawclient import Ended, Message, Wire, chunked, get, ok, post
 from scripts import CHUNKED, ask, failures, says, says_and_resets, says_and_waits
 from stage import Script, Stage, serve, until
@@ -253,7 +253,7 @@ async def test_reply_of_a_backend_that_then_closes_is_not_lost_to_the_write_that
     await headed.wait()
     (wire,) = backend.wires
     client.send_now(b"y" * 1000)
-    await until(lambda: select.select([wire.sock], [], [], 0)[0])
+    await until(lambda: is_readable(wire.sock))
     client.send_now(b"z" * 1000)  # from here on the proxy gets no turn before all has happened, and this is first
     wire.send_now(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 8\r\n\r\ntoo much")
     wire.sock.close()  # with bytes unread: a reset follows the reply

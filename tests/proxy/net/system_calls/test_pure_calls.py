@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from native_module import native_module
+from polling import is_readable, is_writable
 
 from balance.proxy.net.system_calls import pure_calls
 
@@ -42,7 +43,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def arrived(fd: int) -> None:
     """Wait until it is readable."""
-    assert select.select([fd], [], [], 5)[0]
+    assert is_readable(fd, 5)
 
 
 def test_what_came_is_received_then_nothing_then_the_end(calls: ModuleType, pair: tuple[socket.socket, socket.socket]) -> None:
@@ -218,7 +219,7 @@ def test_a_refusal_is_told_by_its_number(calls: ModuleType) -> None:
         unheard.bind(("127.0.0.1", 0))
         with contextlib.suppress(ConnectionRefusedError):  # at once, or told later
             fd, sock = calls.connect(socket.AF_INET, *unheard.getsockname())
-            select.select([], [fd], [], 5)
+            is_writable(fd, 5)
             assert os.strerror(calls.error_of(fd, sock)) == "Connection refused"
             calls.close(fd, sock)
 
