@@ -2,10 +2,11 @@
 
 One worker, before a backend of its own. The good client asks 200 times a second, on kept and on new connections, over HTTP/2
 where that is attacked. Attackers are other machines in life, and do not take the CPU time of those whom they attack: Balance
-has a core for itself, the good client and the backend have another, and the attacker what they leave of that (SCHED_IDLE). The
-first row is an attacker who only burns it: what the machine does to the good client. `--shared` lets all of them share all
-cores as equals. It prints a table and judges nothing: the promise is a p99 within twice that of peace. The drills of
-tests/attacks say who is served at all.
+has a core for itself, the good client and its backend have another, and the attacker, and a backend that his requests go to,
+what they leave of that (SCHED_IDLE): a backend that is busy with what attackers send is no matter of the proxy's. The first
+row is an attacker who only burns it: what the machine does to the good client. `--shared` lets all of them share all cores as
+equals. It prints a table and judges nothing: the promise is a p99 within twice that of peace. The drills of tests/attacks say
+who is served at all.
 
 Memory is what all processes of the instance hold at most while attacked, beyond what they held in peace. To look holds them
 up, so it is looked at when what the good client waits has been measured, while the attack goes on.
@@ -14,12 +15,13 @@ up, so it is looked at when what the good client waits has been measured, while 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +30,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), *(str(ROOT / "tests" / name) for name in ("attacks", "process", "tls"))]
 
-from attacked import Flood, GoodClient, Site, raise_descriptor_limit
+from attacked import Backend, Flood, GoodClient, Site, raise_descriptor_limit
 from crafted_tls import DATA, HANDSHAKE, KEY_UPDATE_WANTED, CraftedClient, hello
 from good_http2_client import GoodHttp2Client
 from http2_attacker import Http2Attacker
@@ -151,15 +153,16 @@ ATTACKS = {
 }
 
 
-def place(site: Site, attacker_pid: int) -> None:
-    """Give Balance a core for itself, and the attacker what the good client and the backend leave of another."""
+def place(site: Site, *attackers: int) -> None:
+    """Give Balance a core for itself, and attackers what the good client and its backend leave of another."""
     first, second, *_ = sorted(os.sched_getaffinity(0))
     for pid in site.pids.values():
         for thread in os.listdir(f"/proc/{pid}/task"):
             os.sched_setaffinity(int(thread), {first})
-    for pid in (0, site.backend_pid, attacker_pid):
+    for pid in (0, site.backend_pid, *attackers):
         os.sched_setaffinity(pid, {second})
-    os.sched_setscheduler(attacker_pid, os.SCHED_IDLE, os.sched_param(0))
+    for pid in attackers:
+        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
 
 
 def attacker(attack: Attack, site: Site, begin: Any, end: Any, ended: Any) -> None:
@@ -182,17 +185,30 @@ def most_held(site: Site, seconds: float) -> int:
     return most
 
 
+@contextlib.contextmanager
+def attacked(folder: Path, keys: dict[str, Any]) -> Iterator[tuple[Site, Backend]]:
+    """The good client's requests go to the site's own backend, all others to another."""
+    others = Backend("others")
+    routes = [{"name": "good", "host": "good.example", "pool": "app"}, {"name": "others", "pool": "others"}]
+    http = keys.get("http", {}) | {"routes": routes}
+    try:
+        with Site(folder, pools={"others": others.pool}, **keys | {"http": http}) as site:
+            yield site, others
+    finally:
+        others.stop()
+
+
 def measured(name: str, attack: Attack, seconds: float, *, is_shared: bool) -> str:
     """A row of the table."""
     context = multiprocessing.get_context("fork")
     begin, end = context.Event(), context.Event()
     told, ended = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory() as folder, Site(Path(folder), **attack.keys) as site:
+    with tempfile.TemporaryDirectory() as folder, attacked(Path(folder), attack.keys) as (site, others):
         process = context.Process(target=attacker, args=(attack, site, begin, end, ended), daemon=True)
         process.start()
         all_cores = os.sched_getaffinity(0)
         if not is_shared:
-            place(site, process.pid or 0)
+            place(site, process.pid or 0, others.pid)
         good = attack.good(site, RATE_PAUSE_S)
         with good:
             time.sleep(0.5)

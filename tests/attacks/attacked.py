@@ -52,16 +52,31 @@ def raise_descriptor_limit() -> int:
     return hard - 500
 
 
+class Backend:
+    """`balance backend`, a process of its own."""
+
+    def __init__(self, name: str) -> None:
+        words = [sys.executable, "-m", "balance", "backend", "--port", "0", "--name", name, "--catch-all"]
+        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        address = f"127.0.0.1:{self._process.stdout.readline().rsplit(':', 1)[1].strip()}"
+        self.pool: dict[str, Any] = {"backends": [{"name": name, "address": address}]}
+        self.pid = self._process.pid
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
 class Site:
     """`balance serve` with one worker, before a backend that is a process of its own."""
 
     def __init__(self, folder: Path, **keys: Any) -> None:
         """`pools`: others than `app`, which has that backend; routes say who gets what."""
-        words = [sys.executable, "-m", "balance", "backend", "--port", "0", "--name", "app", "--catch-all"]
-        self._backend = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        assert self._backend.stdout is not None
-        backend = f"127.0.0.1:{self._backend.stdout.readline().rsplit(':', 1)[1].strip()}"
-        backends: dict[str, Any] = {"backends": [{"name": "app", "address": backend}]}
+        self._backend = Backend("app")
+        backends = self._backend.pool
         if "pools" in keys:
             backends = {"pools": {"app": backends, **keys.pop("pools")}}
         base = {
@@ -82,10 +97,7 @@ class Site:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.instance.destroy()
-        self._backend.kill()
-        self._backend.wait()
-        assert self._backend.stdout is not None
-        self._backend.stdout.close()
+        self._backend.stop()
 
     @property
     def pids(self) -> dict[str, int]:

@@ -69,6 +69,7 @@ async def test_an_end_that_was_told_of_while_a_step_waited_is_known(stage: Stage
     await until(lambda: not stage.worker.descriptors.clients)
 
 
+@pytest.mark.pure  # it replaces a method
 async def test_who_cannot_be_watched_is_closed_and_it_is_said(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

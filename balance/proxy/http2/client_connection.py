@@ -53,6 +53,7 @@ BACK: Final = 0.05  # of the bucket for floods comes back each second
 AT_ONCE_S: Final = 0.0001
 MOST_FRESH: Final = 4  # requests that are to begin; then they do
 SMALL: Final = 1024  # bytes of content, below which it is gathered while more has come: each is a write to a backend
+GATHER_S: Final = 0.001  # the longest that it waits; each write is a packet, and a million of those hold the kernel up, too
 JITTER: Final = 0.1  # of `max_connection_age`, so that connections that were made together do not end together
 AEAD: Final = ("GCM", "CCM", "CHACHA20")  # parts of the names of suites (RFC 9113 section 9.2.2)
 
@@ -100,9 +101,9 @@ _NOBODY: Final = SessionHandler()  # in the place of a connection that is gone
 class ClientConnection(SessionHandler):
     """One connection. Its streams are the clients of exchanges."""
 
-    __slots__ = ("_age_at", "_by", "_cut_at", "_departure", "_fresh", "_gathering", "_holder", "_idle_since", "_is_due",
-                 "_is_feeding", "_is_held", "_is_over", "_is_paused", "_said_goodbye", "_state", "_taken", "_written",
-                 "blocked", "client", "clients", "session", "settings", "transport")  # fmt: skip
+    __slots__ = ("_age_at", "_by", "_cut_at", "_departure", "_fresh", "_gathering", "_gathers_until", "_holder",
+                 "_idle_since", "_is_due", "_is_feeding", "_is_held", "_is_over", "_is_paused", "_said_goodbye", "_state",
+                 "_taken", "_written", "blocked", "client", "clients", "session", "settings", "transport")  # fmt: skip
 
     transport: asyncio.Transport  # set by connection_made()
     session: Session  # likewise
@@ -120,6 +121,7 @@ class ClientConnection(SessionHandler):
         self._state = OPEN
         self._is_feeding = False
         self._fresh: list[tuple[Stream, RequestHead, bool]] = []  # requests that are to begin
+        self._gathers_until = 0.0
         self._gathering: list[ClientStream] = []  # those that have small content which is to go on
         self._is_due = False  # a turn will come
         self._is_over = False  # a fault has ended it
@@ -231,11 +233,16 @@ class ClientConnection(SessionHandler):
         if self._fresh and (not session.has_input or len(self._fresh) >= MOST_FRESH):
             self._start_fresh()
         if self._gathering:
-            gathering, self._gathering = self._gathering, []
-            for owner in gathering:
-                owner.read_on()
+            is_over = not session.has_input or self._state is not OPEN or session.out.is_blocked
+            if is_over or now >= self._gathers_until:
+                self._pass_on_gathered()
         self._is_feeding = False
         self._end_turn(has_more, now)
+
+    def _pass_on_gathered(self) -> None:
+        gathering, self._gathering = self._gathering, []
+        for owner in gathering:
+            owner.read_on()
 
     def spliced(self, size: int) -> None:
         """See Receiver. Not called: no bytes of HTTP pass by unread."""
@@ -359,6 +366,8 @@ class ClientConnection(SessionHandler):
         if isinstance(owner, ClientStream):
             if not ends and len(content) < SMALL and self.session.has_rest:
                 if owner.gather(content):
+                    if not self._gathering:
+                        self._gathers_until = monotonic() + GATHER_S
                     self._gathering.append(owner)
             else:
                 owner.received(content, b"", ends=ends)
