@@ -25,16 +25,18 @@ from balance.http2.frames import (
 
 # What is read of a client at once, by what frames cost us: 50 to 200 us, after which its shell looks at the clock. A request is
 # an exchange, and a reset ends one. Backends get more, as their frames are what we have asked for.
-FRAMES_AT_ONCE: Final = 32
+FRAMES_AT_ONCE: Final = 32  # by weight
 HEADS_AT_ONCE: Final = 2
 CONTENTS_AT_ONCE: Final = 16  # small ones
 RESETS_AT_ONCE: Final = 8  # and SETTINGS
+OTHERS_AT_ONCE: Final = 16
 OF_BACKENDS_AT_ONCE: Final = 2048
 _HEAD_WEIGHT: Final = FRAMES_AT_ONCE // HEADS_AT_ONCE
 _BLOCK_SHIFT: Final = 5  # a head weighs one more for each 32 bytes of its block
 _CONTENT_WEIGHT: Final = FRAMES_AT_ONCE // CONTENTS_AT_ONCE
 _CONTENT_SHIFT: Final = 11  # and content for each 2 KB
 _RESET_WEIGHT: Final = FRAMES_AT_ONCE // RESETS_AT_ONCE
+_OTHER_WEIGHT: Final = FRAMES_AT_ONCE // OTHERS_AT_ONCE
 CONTINUATIONS: Final = 8  # CVE-2024-27316: for one head
 BLOCK_BYTES: Final = 65_536  # of one head, encoded
 
@@ -138,7 +140,7 @@ class FrameReader:
             elif kind in (RST_STREAM, SETTINGS):
                 self._count += _RESET_WEIGHT
             else:
-                self._count += 1
+                self._count += _OTHER_WEIGHT
             self._position = end
             self.kind = kind
             self.flags = flags

@@ -17,6 +17,7 @@ from balance.http2.hpack.tail import LONGEST_TAIL, MOST_LINES_BYTES, MOST_TAILS,
 TABLE_BYTES: Final = 4096  # the table's size where SETTINGS say nothing (RFC 9113 section 6.5.2)
 COOKIES: Final = 256  # `cookie` fields, counted apart: browsers send one for each cookie (RFC 9113 section 8.2.3)
 BEYOND: Final = 4  # times the bound, where the connection ends
+BEYOND_COOKIES: Final = 2  # likewise: to read a thousand of them takes two milliseconds as Python, and no browser sends so many
 _STATIC: Final = len(STATIC_FIELDS) - 1
 _MOST_BYTES_OF_INTEGER: Final = 5  # 2^32 and more means nothing in HTTP/2
 
@@ -129,7 +130,7 @@ class FieldDecoder:
                 fields.clear()
                 if (
                     count - cookies > BEYOND * self._most_fields
-                    or cookies > BEYOND * COOKIES
+                    or cookies > BEYOND_COOKIES * COOKIES
                     or total > BEYOND * self._most_bytes
                 ):
                     raise ConnectionFault(ENHANCE_YOUR_CALM, "a head that is far larger than may be")
