@@ -130,7 +130,10 @@ class TlsTransport(Timed):
             self._has_begun = True
             if not self._below.is_reading():
                 self._below.resume_reading()
-            self._go_on()
+            try:
+                self._go_on()
+            except Exception as error:  # as in a turn of the poll's
+                self._below.failed(error)
 
     def _go_on(self) -> None:
         if self._handshake is None:
